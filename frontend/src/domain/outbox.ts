@@ -1,0 +1,257 @@
+/**
+ * Letters on their way out (promise 1: nothing is lost). What is written is stored first; it is sealed once,
+ * its exact bytes stored before they leave, and sent again unchanged until the relay says that it has them.
+ * One tab at a time does this.
+ */
+
+import type { Accepted } from '../platform/connection';
+import type { Platform } from '../platform/platform';
+import type { Log, Written } from '../store/log';
+import type { OutboxRow } from '../store/schema';
+import { UNANSWERED } from './chains';
+import { codeOf, failureOf } from './failure';
+import type { Letters } from './letters';
+import type { Self } from './self';
+import type { Failure, Mid, Uid } from './types';
+
+/** Letters on the wire at once. */
+const WINDOW = 8;
+const PAUSE = 15_000;
+/** A letter that never got an answer is sealed again after this: the friend's key of that day may be gone. */
+const SEALED_TOO_LONG = 36 * 60 * 60_000;
+
+/** Refusals that say nothing about the letter: the same bytes go again later. */
+const LATER = new Set(['internal', 'unavailable', 'rate-limited', 'unauthorized', 'home-away']);
+/** Refusals of this envelope, not of what it says: a new one is made. */
+const RESEAL = new Set(['clock-ahead', 'expired', 'id-reused']);
+/** There is no answer from another courtyard, or none that tells more. */
+const AWAY: ReadonlySet<string> = new Set(UNANSWERED);
+const AWAY_PAUSE = 60_000;
+
+/** A friend's key cannot be had: nobody shows one that may be sealed to, or their courtyard does not answer. */
+export type Lack = 'key' | 'away';
+
+/** Told to the person, and tried again when the connection is new: room may have been made. */
+const FULL = new Set(['space-full', 'sender-full', 'relay-full']);
+/** What is no message: nobody is woken for it (protocol section 16). */
+const QUIET = new Set(['edit', 'delete', 'react', 'read', 'profile', 'decline', 'remove']);
+
+export interface OutboxSurroundings {
+  readonly self: Self;
+  readonly platform: Platform;
+  readonly log: Log;
+  readonly letters: Letters;
+  readonly linked: () => boolean;
+  put(id: string, env: string, people: readonly Uid[], quiet: boolean): Promise<Accepted>;
+  /** brings a row's files up; false while they are not all there */
+  uploaded(row: OutboxRow): boolean;
+  /** the body as it stands now, for what is worth nothing when old (the profile) */
+  bodyNow(row: OutboxRow): unknown;
+  isForked(peer: Uid): boolean;
+  /** lives in another courtyard */
+  isAbroad(peer: Uid): boolean;
+  /** the first look at somebody there, while it lasts; undefined where nobody has to be waited for */
+  meet(peer: Uid): Promise<unknown> | undefined;
+  /** the key pinned for somebody has to be asked for again */
+  doubt(peer: Uid): Promise<void>;
+  /** this device's clock is not what it was: the relay's time is asked for */
+  askTime(): Promise<void>;
+  /** told of what was committed; resolves when it is shown */
+  written(written: Written): Promise<void>;
+}
+
+export class Outbox {
+  readonly #around: OutboxSurroundings;
+  /** people whose key cannot be had now, until then, and why */
+  readonly #keyless = new Map<Uid, { readonly until: number; readonly why: Lack }>();
+  /** people in other courtyards who are being looked up: everybody else is written to meanwhile */
+  readonly #meeting = new Set<Uid>();
+  /** rows tried and refused on this connection */
+  readonly #tried = new Set<number>();
+  /** envelopes made anew once because of a refusal */
+  readonly #resealed = new Set<Mid>();
+  #running: Promise<void> | undefined;
+  #again = false;
+  #pausedUntil = 0;
+  /** when the timer goes off */
+  #due = Infinity;
+  #cancelTimer: () => void = () => undefined;
+
+  constructor(around: OutboxSurroundings) {
+    this.#around = around;
+  }
+
+  /** A new connection: everything that may work now is tried. */
+  renew(): void {
+    this.#tried.clear();
+    this.#keyless.clear();
+    this.#pausedUntil = 0;
+    this.kick();
+  }
+
+  /** There is something to send. */
+  kick(): void {
+    this.#again = true;
+    this.#running ??= this.#run()
+      .catch((error: unknown) => {
+        if (codeOf(error) === 'internal') this.#around.platform.report(error);
+        else this.#later();
+      })
+      .finally(() => {
+        this.#running = undefined;
+      });
+  }
+
+  /** When nothing is being sent by this tab any more. */
+  async settled(): Promise<void> {
+    await this.#running;
+  }
+
+  stop(): void {
+    this.#cancelTimer();
+  }
+
+  /** Why messages to this friend wait here rather than at the courtyard, if they do. */
+  lacks(peer: Uid): Lack | undefined {
+    return this.#keyless.get(peer)?.why;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#again && this.#around.linked()) {
+      this.#again = false;
+      await this.#around.platform.lock('outbox', () => this.#flush());
+    }
+  }
+
+  async #flush(): Promise<void> {
+    const flying = new Set<Promise<void>>();
+    const seen = new Set<number>();
+    for (;;) {
+      const rows = (await this.#around.log.outbox()).filter((row) => !seen.has(row.order) && this.#isReady(row));
+      if (rows.length === 0) break;
+      for (const row of rows) {
+        seen.add(row.order);
+        if (!this.#around.linked() || this.#paused()) break;
+        const sealed = await this.#seal(row);
+        if (!sealed) continue;
+        const flight = this.#send(sealed).finally(() => flying.delete(flight));
+        flying.add(flight);
+        if (flying.size >= WINDOW) await Promise.race(flying);
+      }
+      if (!this.#around.linked() || this.#paused()) break;
+    }
+    await Promise.all(flying);
+  }
+
+  #paused(): boolean {
+    return this.#pausedUntil > this.#around.platform.now();
+  }
+
+  #isReady(row: OutboxRow): boolean {
+    if (this.#around.isForked(row.peer)) return false;
+    if (row.failure !== undefined && (!row.retry || this.#tried.has(row.order))) return false;
+    if ((this.#keyless.get(row.peer)?.until ?? 0) > this.#around.platform.now()) return false;
+    if (!row.sealed && this.#meets(row.peer)) return false;
+    return row.files.length === 0 || this.#around.uploaded(row);
+  }
+
+  /** Whether somebody is being looked up, which is begun here. */
+  #meets(peer: Uid): boolean {
+    if (this.#meeting.has(peer)) return true;
+    const meeting = this.#around.meet(peer);
+    if (!meeting) return false;
+    this.#meeting.add(peer);
+    meeting
+      .catch((error: unknown) => this.#unmet(peer, error))
+      .finally(() => {
+        this.#meeting.delete(peer);
+        this.kick();
+      })
+      .catch(this.#around.platform.report);
+    return true;
+  }
+
+  /** What letters to them wait for now, and until when. */
+  async #unmet(peer: Uid, error: unknown): Promise<void> {
+    const code = codeOf(error);
+    if (code === 'fork') return;
+    if (code === 'offline' || (LATER.has(code) && !(AWAY.has(code) && this.#around.isAbroad(peer)))) {
+      this.#pause();
+      return;
+    }
+    const now = this.#around.platform.now();
+    if (AWAY.has(code) && this.#around.isAbroad(peer)) {
+      // Nothing is pinned yet of somebody whose courtyard does not answer.
+      this.#keyless.set(peer, { until: now + AWAY_PAUSE, why: 'away' });
+      this.#later(AWAY_PAUSE);
+      return;
+    }
+    // No key that may be sealed to: the friend's devices, or the relay, have to show another first.
+    this.#keyless.set(peer, { until: now + PAUSE, why: 'key' });
+    await this.#around.doubt(peer);
+    this.#later();
+  }
+
+  async #seal(row: OutboxRow): Promise<OutboxRow | undefined> {
+    const { self, letters, log } = this.#around;
+    const now = this.#around.platform.now();
+    if (row.sealed && now - row.sealed.at < SEALED_TOO_LONG) return row;
+    try {
+      const { id, env, hash, clock } = await letters.seal({ ...row, body: this.#around.bodyNow(row) });
+      this.#keyless.delete(row.peer);
+      return await log.sealed(self.id, row.order, { id, env, hash, at: now }, clock);
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'fork') return undefined;
+      if (code === 'too-large' || code === 'bad-request') {
+        await this.#refuse(row, failureOf(error), false);
+        return undefined;
+      }
+      await this.#unmet(row.peer, error);
+      return undefined;
+    }
+  }
+
+  async #send(row: OutboxRow): Promise<void> {
+    const { self, log } = this.#around;
+    const { sealed } = row;
+    if (!sealed) return;
+    try {
+      const accepted = await this.#around.put(sealed.id, sealed.env, row.copy ? [row.peer, self.id] : [row.peer], QUIET.has(row.kind));
+      const kept = accepted.kept.includes(row.peer);
+      await this.#around.written(await log.accepted(self.id, row.order, sealed.id, self.now(), kept, this.#around.isAbroad(row.peer)));
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'offline') return; // the next connection sends the same bytes
+      if (LATER.has(code)) this.#pause();
+      else if (RESEAL.has(code) && !this.#resealed.has(row.mid)) {
+        this.#resealed.add(row.mid);
+        if (code === 'clock-ahead') await this.#around.askTime();
+        await this.#around.log.reseal(row.order);
+        this.#again = true;
+      } else await this.#refuse(row, failureOf(error), FULL.has(code));
+    }
+  }
+
+  async #refuse(row: OutboxRow, failure: Failure, retry: boolean): Promise<void> {
+    this.#tried.add(row.order);
+    await this.#around.written(await this.#around.log.refused(this.#around.self.id, row.order, failure, retry));
+  }
+
+  #pause(): void {
+    this.#pausedUntil = this.#around.platform.now() + PAUSE;
+    this.#later();
+  }
+
+  /** Tries again after a while; what is due sooner stays due. */
+  #later(pause = PAUSE): void {
+    const due = this.#around.platform.now() + pause + 100;
+    if (due >= this.#due) return;
+    this.#due = due;
+    this.#cancelTimer();
+    this.#cancelTimer = this.#around.platform.after(pause + 100, () => {
+      this.#due = Infinity;
+      this.kick();
+    });
+  }
+}

@@ -1,0 +1,28 @@
+/** The words of notifications: their page, the switch of a conversation, and what the service worker shows. */
+export const notify = {
+  notify: {
+    title: 'Notifications',
+    on: 'Tell me when somebody writes',
+    onWords: 'Also while the app is closed, on this device.',
+    privacy: 'A notification says who wrote, never what. It comes by way of the company that makes your browser, which learns only that your courtyard calls, and when.',
+    asking: 'Your browser asks you now.',
+    test: 'Send a test',
+    testing: 'The test is on its way …',
+    arrived: 'The test has arrived. Notifications work on this device.',
+    lost: 'The test has not arrived within 15 seconds. It may still come. Some networks and countries block the services of the browsers’ makers; then notifications cannot work here, and your messages come when you open the app.',
+    refused: 'Your browser’s service did not take the test. Switch notifications off and on again; if that does not help, they cannot work here for now. Your messages come when you open the app.',
+    unsupported: 'This browser has no notifications. Your messages come when you open the app.',
+    icon: 'An iPhone or iPad gives notifications only to an icon on the home screen. Put the app there, open it from there, and come back to this page.',
+    toInstall: 'Put it on the home screen',
+    denied: 'Notifications from this courtyard are forbidden in your browser. Allow them in its settings for this page, then come back here.',
+    blocked: 'Your browser did not reach the service that brings notifications. Some networks, countries and private windows block it. Try another network; until then your messages come when you open the app.',
+    mute: 'Notifications',
+    muteWords: (name: string): string => `When ${name} writes, on all your devices.`,
+    muted: (name: string): string => `You are not told when ${name} writes.`,
+    unmuted: (name: string): string => `You are told when ${name} writes.`,
+    one: 'New message',
+    many: '{n} new messages',
+    friend: 'Friends: somebody asks, or has answered',
+    tested: 'This is the test. Notifications work.',
+  },
+};

@@ -1,0 +1,11 @@
+/** The words of every room but the first screen, in one file to load. A room with many words of its own adds a file and a name here. */
+import { courtyards } from './courtyards';
+import { door } from './door';
+import { errors } from './errors';
+import { friends } from './friends';
+import { me } from './me';
+import { notify } from './notify';
+import { talk } from './talk';
+import { wall } from './wall';
+
+export const rooms = { ...door, ...courtyards, ...talk, ...friends, ...wall, ...me, ...notify, ...errors };

@@ -1,0 +1,11 @@
+import type { RoomWords } from '../catalogue';
+import { courtyards } from './courtyards';
+import { door } from './door';
+import { errors } from './errors';
+import { friends } from './friends';
+import { me } from './me';
+import { notify } from './notify';
+import { talk } from './talk';
+import { wall } from './wall';
+
+export const rooms: RoomWords = { ...door, ...courtyards, ...talk, ...friends, ...wall, ...me, ...notify, ...errors };

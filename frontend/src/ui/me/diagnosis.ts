@@ -1,0 +1,69 @@
+/** What the engine found out about itself, in sentences: the same for the screen and for the clipboard. */
+import type { Diagnosis, Outbound, Unsent } from '../../domain/diagnosis';
+import type { Catalogue } from '../../i18n/catalogue';
+import { explain } from '../words/failure';
+import type { Formats } from '../words/format';
+
+export interface Section {
+  readonly title: string;
+  readonly lines: readonly string[];
+}
+
+/** A clock may differ by this, in ms, before anybody needs to know. */
+const LEAD = 5_000;
+
+export function told(found: Diagnosis, version: string, t: Catalogue, format: Formats): readonly Section[] {
+  const { device, courtyard, unsent, unopened, outbound, space } = found;
+  const w = t.diagnosis;
+  const since = (at: number): string => format.moment(at, found.at);
+  const count = (n: number): string => w.letters(n, format.number(n));
+  const reason = (one: Unsent): string => (one.why === 'refused' ? explain({ code: one.code }, t) : w.why[one.why]);
+  const carried = (one: Outbound): string =>
+    `${w.outbound(count(one.count), one.name, one.host, since(one.since))} ${one.code === undefined ? w.outboundFresh : w.outboundTried(format.number(one.tries), explain({ code: one.code }, t))}`;
+  return [
+    {
+      title: w.device,
+      lines: [
+        w.app(version, device.name),
+        device.online ? w.online : w.offline,
+        ...(unsent.length === 0 ? [w.unsentNone] : unsent.map((one) => `${w.unsent(count(one.count), one.name, since(one.since))} ${reason(one)}`)),
+        ...unopened.map((one) => w.unopened(count(one.count), one.name, since(one.since))),
+      ],
+    },
+    {
+      title: w.courtyard,
+      lines: [
+        courtyard.host,
+        w.link[courtyard.link],
+        ...answer(found, t, format),
+        ...(space === undefined ? [] : [`${t.me.space}: ${t.me.spaceOf(format.bytes(space.used), format.bytes(space.limit))}`]),
+      ],
+    },
+    { title: w.others, lines: outbound === undefined ? [w.outboundUnknown] : outbound.length === 0 ? [w.outboundNone] : outbound.map(carried) },
+    { title: w.home, lines: home(found, t, format) },
+  ];
+}
+
+/** For the clipboard: plain lines, with the time on top. */
+export function asText(sections: readonly Section[], title: string): string {
+  return [title, ...sections.flatMap(({ title: part, lines }) => ['', part, ...lines.map((line) => `- ${line}`)])].join('\n');
+}
+
+function answer({ courtyard }: Diagnosis, t: Catalogue, format: Formats): readonly string[] {
+  const w = t.diagnosis;
+  if ('code' in courtyard.answer) return [explain(courtyard.answer, t)];
+  const { version, took, lead } = courtyard.answer;
+  const clock = Math.abs(lead) < LEAD ? [] : [w.clock(format.number(Math.round(Math.abs(lead) / 1000)))];
+  return [w.answers(version, format.number(Math.round(took))), ...clock];
+}
+
+function home({ home: own, at }: Diagnosis, t: Catalogue, format: Formats): readonly string[] {
+  const w = t.diagnosis;
+  if (own.state === 'none') return [w.homeNone];
+  return [
+    own.state === 'away' ? w.homeAway(format.moment(own.since, at)) : own.channel ? w.homeOnline : w.homeClosed,
+    ...(own.version === '' ? [] : [w.homeVersion(own.version)]),
+    ...(own.messages === undefined ? [] : [w.homeHolds(format.number(own.messages))]),
+    ...(own.free === undefined ? [] : [w.homeFree(format.bytes(own.free))]),
+  ];
+}

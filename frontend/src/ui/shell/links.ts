@@ -1,0 +1,15 @@
+/** Links that were pasted or scanned, as addresses of this app. */
+
+/**
+ * An invitation is looked at in one's own app, wherever it comes from: its whole text goes behind the '#'. So does what else
+ * belongs to this courtyard, should the app itself be served from elsewhere. Everything else stays as it is.
+ *
+ * @param origin of this page
+ * @param host of this courtyard
+ * @param base where the app is served, with both slashes
+ */
+export function inside(link: URL, origin: string, host: string, base: string): string {
+  if (link.origin === origin) return link.href;
+  if (link.pathname.startsWith('/i/') && link.hash.length > 1) return `${base}#invited.${encodeURIComponent(link.href)}`;
+  return link.host === host && link.pathname.startsWith('/app') && link.hash.length > 1 ? base + link.hash : link.href;
+}

@@ -1,0 +1,46 @@
+import { describe, expect, test } from 'vitest';
+import type { Diagnosis } from '../../domain/diagnosis';
+import { languages, loadCatalogue } from '../../i18n/languages';
+import { asText, told } from '../me/diagnosis';
+import { formats } from '../words/format';
+
+const at = Date.UTC(2026, 10, 20, 19, 0);
+const calm: Diagnosis = {
+  at, device: { name: 'Chrome · Android', online: true },
+  courtyard: { host: 'hutong.example', link: 'online', answer: { version: '0.2', took: 18.4, lead: 3 } },
+  unsent: [], unopened: [], outbound: [], space: { used: 2_000_000, limit: 268_000_000 },
+  home: { state: 'none', since: 0, channel: false, version: '', messages: undefined, free: undefined },
+};
+const busy: Diagnosis = {
+  ...calm,
+  device: { name: 'Chrome · Android', online: false },
+  courtyard: { host: 'hutong.example', link: 'offline', answer: { code: 'offline' } },
+  unsent: (['network', 'courtyard', 'key', 'away', 'decision', 'file'] as const).map((why, n) => ({ name: 'Wei', count: n + 1, since: at - 60_000, why, code: undefined })),
+  unopened: [{ name: 'Tomás', count: 2, since: at - 60_000 }],
+  outbound: [
+    { name: 'Tomás', host: 'other.example', count: 3, since: at - 60_000, tries: 4, code: 'peer-away' },
+    { name: 'Wei', host: 'third.example:8443', count: 1, since: at, tries: 0, code: undefined },
+  ],
+  home: { state: 'online', since: at, channel: true, version: '0.2', messages: 1234, free: 5_000_000_000 },
+};
+
+describe.each(languages)('%s', (language) => {
+  test.each([['when nothing waits', calm], ['when everything waits', busy], ['without an answer', { ...calm, outbound: undefined }], ['with a wrong clock', { ...calm, courtyard: { ...calm.courtyard, answer: { version: '0.2', took: 5, lead: -90_000 } } }]] as const)('%s, all is said', async (_when, found) => {
+    const t = await loadCatalogue(language);
+    const sections = told(found, '0.1.0', t, formats(language));
+    expect(sections).toHaveLength(4);
+    const text = asText(sections, 'Diagnostics');
+    expect(text).not.toMatch(/undefined|NaN|\[object/u);
+    for (const line of text.split('\n')) expect(line.trim()).toBe(line);
+    expect(text).toContain('hutong.example');
+  });
+
+  test('says whom, where, how many and why', async () => {
+    const t = await loadCatalogue(language);
+    const text = asText(told(busy, '0.1.0', t, formats(language)), 'Diagnostics');
+    for (const part of ['Tomás', 'Wei', 'other.example', 'third.example:8443', t.error['peer-away'], t.diagnosis.why.away, '1,234']) expect(text).toContain(part);
+    // A code that is not known yet is told too.
+    const refused = { ...calm, unsent: [{ name: 'Wei', count: 1, since: at, why: 'refused', code: 'brand-new' }] } as const;
+    expect(asText(told(refused, '0.1.0', t, formats(language)), '')).toContain('brand-new');
+  });
+});
