@@ -1,0 +1,7 @@
+package devices
+
+// Answer and Take are what the fuzzers reach for.
+var (
+	Answer = (*Devices).answer
+	Take   = (*Devices).take
+)

@@ -1,0 +1,4 @@
+package lan
+
+// Speak is the page's choice of words.
+var Speak = speak

@@ -1,0 +1,49 @@
+package outbox
+
+import (
+	"context"
+
+	"github.com/courtyard-social/courtyard/homedb/internal/store"
+	"github.com/courtyard-social/courtyard/protocol"
+)
+
+// Kinds of single letters.
+const (
+	Stale  = "stale"  // ref: the envelope that could not be opened
+	Reseal = "reseal" // ref: the envelope that the friend could not open
+	Accept = "accept" // ref: the mid of their joined letter
+
+	// Receipt is no errand: home receipts go by the hundred.
+	Receipt = "receipt"
+)
+
+// mostStale bounds the stale notices that wait for one peer. Past it a letter is
+// not asked for again: it stays held, and only a new key from the vault may open
+// it or make it due once more (intake.Retry). Somebody who sends rubbish by the
+// thousand is told of two hundred at a time.
+const mostStale = 200
+
+// OweReceipt notes, in the transaction that commits a letter, that its sender is
+// to hear of it.
+func OweReceipt(ctx context.Context, tx store.Tx, peer protocol.UID, mid protocol.ID, hash protocol.Hash32) error {
+	_, err := tx.Exec(ctx, `INSERT INTO receipts (peer, mid, hash, due) VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING`,
+		peer[:], mid[:], hash[:])
+	return err
+}
+
+// Owe notes, in a transaction, a single letter to peer; of stale ones no more
+// than mostStale.
+func Owe(ctx context.Context, tx store.Tx, kind string, peer protocol.UID, ref protocol.ID, now int64) error {
+	if kind == Stale {
+		var n int
+		if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM errands WHERE kind = $1 AND peer = $2`, kind, peer[:]).Scan(&n); err != nil {
+			return err
+		}
+		if n >= mostStale {
+			return nil
+		}
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO errands (kind, peer, ref, made, tries, due) VALUES ($1, $2, $3, $4, 0, 0) ON CONFLICT DO NOTHING`,
+		kind, peer[:], ref[:], now)
+	return err
+}
