@@ -1,0 +1,1 @@
+"""What each file of vectors means to this client."""

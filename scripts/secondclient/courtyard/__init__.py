@@ -1,0 +1,1 @@
+"""A second client for the Courtyard protocol, written from protocol/README.md alone."""
