@@ -16,6 +16,7 @@ import (
 
 	"github.com/courtyard-social/courtyard/protocol"
 	"github.com/courtyard-social/courtyard/relay/internal/relaytest"
+	"github.com/courtyard-social/courtyard/scripts/ports"
 )
 
 // program builds the real binary once for all tests of this package.
@@ -48,6 +49,14 @@ type process struct {
 
 // launch starts `courtyard-relay serve` and waits for its ready line. before is
 // put in front of the command line, as strace is.
+// address is where a relay can be started again.
+func address(t testing.TB) string {
+	t.Helper()
+	at, err := ports.Address("127.0.0.1")
+	must(t, err)
+	return at
+}
+
 func launch(t testing.TB, data, listen string, before ...string) *process {
 	t.Helper()
 	path, err := program()
@@ -218,8 +227,8 @@ func TestADiskThatFillsUpLosesNothing(t *testing.T) {
 	t.Cleanup(func() { must(t, syscall.Unmount(mount, 0)) })
 	t.Setenv("COURTYARD_RESERVE_MIB", "0")
 	data := filepath.Join(mount, "data")
-	p := launch(t, data, "127.0.0.1:0")
-	listen := p.url[len("http://"):]
+	listen := address(t)
+	p := launch(t, data, listen)
 	c := relaytest.Attach(t, p.url, data)
 	mei := c.Owner("mei")
 	s := c.Connect(mei, mei.Phone)

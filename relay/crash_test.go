@@ -36,8 +36,8 @@ type ledger struct {
 func TestKilledAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
-	p := launch(t, data, "127.0.0.1:0")
-	listen := p.url[len("http://"):]
+	listen := address(t)
+	p := launch(t, data, listen)
 	c := relaytest.Attach(t, p.url, data)
 	mei := c.Owner("mei")
 	tom := c.Guest(c.Connect(mei, mei.Phone), "tom")

@@ -11,7 +11,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -25,6 +24,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/courtyard-social/courtyard/scripts/ports"
 )
 
 // install is the line that brings what is missing, on Debian and its like.
@@ -160,7 +161,7 @@ func start() (*cluster, error) {
 	}
 	c := &cluster{password: random()}
 	for range 5 { // a port that was free a moment ago may be taken
-		if c.port, err = freePort(); err != nil {
+		if c.port, err = ports.Free("127.0.0.1"); err != nil {
 			return nil, err
 		}
 		if err = c.run(bin, dir, who); err == nil {
@@ -168,15 +169,6 @@ func start() (*cluster, error) {
 		}
 	}
 	return nil, err
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	return port, l.Close()
 }
 
 // script makes the cluster unless a former attempt has, runs the server, and

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Two of us meet at a real relay: ./meeting.py RELAY_BINARY. The last line is `N passed, N failed`."""
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -11,15 +12,25 @@ import urllib.request
 CLIENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "client.py")
 
 
+def free(ip):
+    """An address to come back to: below the ports that Linux gives to outgoing connections."""
+    while True:
+        place = (ip, random.randint(15000, 32767))
+        with socket.socket() as probe:
+            try:
+                probe.bind(place)
+                return "%s:%d" % place
+            except OSError:
+                pass
+
+
 class Meeting:
     """One relay and the people who live there."""
 
     def __init__(self, binary, folder, ip="127.0.0.1", *flags):
         self.binary, self.folder, self.passed, self.failed = binary, folder, 0, 0
         self.relay, self.flags = None, flags
-        with socket.socket() as probe:
-            probe.bind((ip, 0))
-            self.place = "%s:%d" % probe.getsockname()
+        self.place = free(ip)
 
     def serve(self):
         log = open(os.path.join(self.folder, "relay.log"), "ab")

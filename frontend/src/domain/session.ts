@@ -181,8 +181,7 @@ export class Session {
     this.crossing.stop();
     this.outbox.stop();
     this.photoUrls.stop();
-    this.talks.stop();
-    await this.talks.saveDrafts();
+    await this.talks.stop();
     await this.outbox.settled();
     this.tabs.close();
   }

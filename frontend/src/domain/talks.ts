@@ -67,6 +67,7 @@ export class Talks {
   #cancelDraft: () => void = () => undefined;
   #cancelWords: () => void = () => undefined;
   #work: Promise<void> = Promise.resolve();
+  #over = false;
 
   constructor(around: TalkSurroundings) {
     this.#around = around;
@@ -102,6 +103,7 @@ export class Talks {
   /** What a transaction changed, here or in another tab. Resolves when the list shows it. */
   apply(changes: readonly Change[]): Promise<void> {
     this.#work = this.#work.then(async () => {
+      if (this.#over) return;
       for (const { peer } of changes) {
         const record = await this.#around.log.talk(peer);
         if (record) await this.#take(record);
@@ -216,10 +218,14 @@ export class Talks {
     this.#around.changed();
   }
 
-  stop(): void {
+  /** Resolves when the database is left alone. */
+  async stop(): Promise<void> {
+    this.#over = true;
     this.#cancelDraft();
     this.#cancelWords();
     for (const view of [...this.#views]) view.close();
+    await this.saveDrafts();
+    await this.#work;
   }
 
   async #take(record: TalkRecord): Promise<void> {

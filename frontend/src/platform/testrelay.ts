@@ -20,13 +20,23 @@ async function program(name: string, folder: string, bin: string): Promise<strin
   return path;
 }
 
+/**
+ * Below 32768, where Linux begins to give ports to outgoing connections: a program that is stopped and started again
+ * there would find somebody's connection in its place.
+ */
 export async function freePort(): Promise<number> {
   const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise<void>((resolve) => server.close(() => { resolve(); }));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
+  for (;;) {
+    const port = 15_000 + Math.floor(Math.random() * 17_000);
+    const free = await new Promise<boolean>((resolve) => {
+      server.once('error', () => { resolve(false); });
+      server.listen(port, '127.0.0.1', () => { resolve(true); });
+    });
+    server.removeAllListeners('error');
+    if (!free) continue;
+    await new Promise<void>((resolve) => server.close(() => { resolve(); }));
+    return port;
+  }
 }
 
 export class TestRelay {

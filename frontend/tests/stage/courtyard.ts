@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test as base, type Browser } from '@playwright/test';
 import { Person, type Surroundings } from './person';
-import { binary, freePort, Program } from './program';
+import { freePort } from '../../src/platform/testrelay';
+import { binary, Program } from './program';
 
 export class Home {
   readonly program: Program;

@@ -30,6 +30,7 @@ import (
 	"github.com/courtyard-social/courtyard/protocol"
 	"github.com/courtyard-social/courtyard/protocol/ident"
 	"github.com/courtyard-social/courtyard/relay"
+	"github.com/courtyard-social/courtyard/scripts/ports"
 )
 
 // Courtyard is a relay and its clock.
@@ -54,7 +55,7 @@ type Courtyard struct {
 // address plays everybody here.
 func Start(t testing.TB) *Courtyard {
 	t.Helper()
-	return start(t, nil, "127.0.0.1:0", clock.NewMoved())
+	return start(t, nil, free(t, "127.0.0.1"), clock.NewMoved())
 }
 
 // StartSecure starts a relay behind something that speaks TLS and HTTP/2, as on
@@ -69,7 +70,7 @@ func StartSecure(t testing.TB, certificate string) *Courtyard {
 	if err := os.WriteFile(certificate, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return start(t, front, "127.0.0.1:0", clock.NewMoved())
+	return start(t, front, free(t, "127.0.0.1"), clock.NewMoved())
 }
 
 func start(t testing.TB, front *httptest.Server, listen string, moved *clock.Moved) *Courtyard {
@@ -206,12 +207,11 @@ func logs(t testing.TB) *slog.Logger {
 // free is an address at which nobody listens, on that loopback interface.
 func free(t testing.TB, ip string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+	address, err := ports.Address(ip)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // output writes log lines to the test while it runs.

@@ -19,6 +19,7 @@ import (
 	"github.com/courtyard-social/courtyard/protocol/handshake"
 	"github.com/courtyard-social/courtyard/protocol/ident"
 	"github.com/courtyard-social/courtyard/relay"
+	"github.com/courtyard-social/courtyard/scripts/ports"
 )
 
 // Options of a courtyard; the zero value is SQLite in a temporary folder.
@@ -88,7 +89,9 @@ func Start(t testing.TB, o Options) *Courtyard {
 	c := &Courtyard{t: t, Clock: o.Clock, Log: &Log{}, config: o.Config, Data: filepath.Join(t.TempDir(), "data")}
 	c.config.Data = c.Data
 	if c.config.Listen == "" {
-		c.config.Listen = "127.0.0.1:0"
+		var err error
+		c.config.Listen, err = ports.Address("127.0.0.1")
+		must(t, err)
 	}
 	if c.config.Reach == nil {
 		c.config.Reach = []string{"127.0.0.0/8", "::1/128"}
