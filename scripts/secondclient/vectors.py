@@ -4,7 +4,7 @@ import json
 import os
 import sys
 
-from checks import basics, handshakes, kept, objects, sealed
+from checks import basics, handshakes, kept, objects, relays, sealed
 from courtyard.strict import Refusal
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -49,7 +49,8 @@ class Tally:
 
 def main():
     tally = Tally()
-    checks = {**basics.CHECKS, **objects.CHECKS, **sealed.CHECKS, **kept.CHECKS, **handshakes.CHECKS}
+    checks = {**basics.CHECKS, **objects.CHECKS, **sealed.CHECKS, **kept.CHECKS, **handshakes.CHECKS,
+              **relays.CHECKS}
     for name in sorted(os.listdir(FOLDER)):
         stem, ending = os.path.splitext(name)
         if ending != ".json":
