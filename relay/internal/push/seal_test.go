@@ -54,16 +54,15 @@ func TestAllPushesAreAsLong(t *testing.T) {
 	must(t, err)
 	s := &Subscription{Key: browser.PublicKey().Bytes(), Auth: make([]byte, authSize)}
 	uid := protocol.UID{1}
-	length := 0
+	const length = saltSize + 4 + 1 + 65 + room + 1 + 16 // as section 16 has it
 	for _, what := range []payload{{V: 1, Kind: "test", To: &uid}, {V: 1, Kind: "friend", To: &uid, UID: &uid, N: 1 << 40}} {
 		plain, err := protocol.Marshal(what)
 		must(t, err)
 		body, err := seal(s, plain)
 		must(t, err)
-		if length != 0 && len(body) != length {
-			t.Fatalf("%d and %d bytes", length, len(body))
+		if len(body) != length || length != 359 {
+			t.Fatalf("%d bytes, not %d", len(body), length)
 		}
-		length = len(body)
 	}
 	if _, err := seal(s, bytes.Repeat([]byte("x"), room+1)); err == nil {
 		t.Fatal("more than there is room for was sealed")
