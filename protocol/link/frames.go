@@ -31,8 +31,9 @@ const (
 // MaxPart bounds the bytes of one part of a file, before base64url.
 const MaxPart = 128 << 10
 
-// MaxRecords bounds the records of one chain frame, bytes of JSON.
-const MaxRecords = 200 << 10
+// MaxRecords bounds the records of one chain frame, bytes of JSON: it fits into a
+// hop record, in base64url.
+const MaxRecords = 190 << 10
 
 // Request is any frame from the relay that opened the link; which fields it
 // has depends on Op.

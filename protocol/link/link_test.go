@@ -229,35 +229,3 @@ func TestFramesOutOfOrderEndTheSession(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func FuzzHello(f *testing.F) {
-	k := key(f)
-	_, hello, err := link.Dial(rand.Reader, key(f), hostA, hostB)
-	must(f, err)
-	f.Add(hello)
-	f.Add([]byte(`{"op":"hello","versions":[0,300],"key":"","host":"","to":"","eph":""}`))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		g, answer, err := link.Receive(rand.Reader, k, own, raw)
-		if (err == nil) != (g != nil && answer != nil) {
-			t.Fatal("neither an answer nor a refusal")
-		}
-	})
-}
-
-func FuzzRequest(f *testing.F) {
-	f.Add([]byte(`{"op":"put","n":1,"env":{}}`))
-	f.Add([]byte(`{"op":"chain","uid":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE","at":0,"records":[],"more":true}`))
-	f.Add([]byte(`{"op":"part","n":1,"offset":-1,"data":"AA"}`))
-	f.Add([]byte(`{"op":"what is to come","n":9007199254740993}`))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		r, err := link.ParseRequest(raw)
-		if err != nil {
-			return
-		}
-		again, err := protocol.Marshal(r)
-		must(t, err)
-		if _, err := link.ParseRequest(again); err != nil {
-			t.Fatalf("%s was taken, %s not: %v", raw, again, err)
-		}
-	})
-}

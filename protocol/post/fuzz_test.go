@@ -40,6 +40,33 @@ func FuzzChange(f *testing.F) {
 	})
 }
 
+// FuzzHead does the same for heads.
+func FuzzHead(f *testing.F) {
+	a := newAuthor(f)
+	for _, head := range a.signedHeads {
+		f.Add([]byte(head.Payload))
+	}
+	f.Add([]byte(`{"v":1,"uid":"` + a.chain.UID().String() + `","seq":0,"hash":"` + protocol.Hash32{}.String() + `","ts":-1}`))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		for _, signer := range []protocol.Signer{a.session, a.stranger} {
+			if _, err := post.VerifyHead(protocol.SignPayload(signer, "sign/wall-head", payload), a.chain); err == nil {
+				t.Fatal("signed by somebody who may not")
+			}
+		}
+		h, err := post.VerifyHead(protocol.SignPayload(a.phone, "sign/wall-head", payload), a.chain)
+		if err != nil {
+			return
+		}
+		again, err := post.NewHead(a.phone, a.chain, h, h.TS)
+		if err != nil || h.UID != a.chain.UID() || h.Seq < 1 {
+			t.Fatalf("%+v %v", h, err)
+		}
+		if same, err := post.ParseHead(again); err != nil || same != h {
+			t.Fatalf("%+v became %+v: %v", h, same, err)
+		}
+	})
+}
+
 // FuzzPage: a page that is read is written so that it is read again the same.
 func FuzzPage(f *testing.F) {
 	a := newAuthor(f)

@@ -323,38 +323,34 @@ const (
 // they had come over a link of that relay, and seals the answer to the last.
 func (g *guest) step(r link.Request) (link.Response, error) {
 	p := g.peers
-	from, h, back, err := link.OpenHop(p.config.Key, r.Data, p.config.Now().UnixMilli())
+	h, back, err := link.OpenHop(p.config.Key, r.Data, p.config.Now().UnixMilli())
 	if err != nil {
 		return link.Response{}, err
 	}
-	frames := make([]link.Request, 0, len(h.Frames))
-	for _, raw := range h.Frames {
-		frame, err := link.ParseRequest(raw)
-		if err != nil {
-			return link.Response{}, err
-		}
-		frames = append(frames, frame)
+	answer, err := p.stepped(g.ctx, h)
+	if err != nil {
+		return link.Response{}, err
 	}
-	if err := p.config.Lists.Takes(g.ctx, h.Host, from, false); err != nil {
-		return turnAway(frames, back, err)
+	sealed, err := back.Seal(p.config.Random, answer)
+	return link.Response{Op: link.OpBack, Data: sealed}, err
+}
+
+// stepped does what a record asks for, and returns the answer to its last frame.
+func (p *Peers) stepped(ctx context.Context, h link.Hop) (answer link.Response, err error) {
+	if err := p.config.Lists.Takes(ctx, h.Host, h.From, false); err != nil {
+		last := h.Frames[len(h.Frames)-1]
+		return link.Response{Op: link.OpRefused, N: last.N, Code: protocol.CodeOf(err)}, nil
 	}
 	// One at a time of each relay: their order is what they are.
-	who := p.roundabout(from, h.Host)
+	who := p.roundabout(h.From, h.Host)
 	who.mu.Lock()
 	defer who.mu.Unlock()
-	answer := link.Response{Op: link.OpAccepted}
-	for _, frame := range frames {
-		switch frame.Op {
-		case link.OpPut, link.OpFile, link.OpPart, link.OpSpend, link.OpChain:
-		default: // a hop in a hop would go on for ever
-			return link.Response{}, protocol.Refuse("peer.step", protocol.CodeBadRequest, "not in a hop record")
-		}
-		if answer, err = who.guest.now(g.ctx, frame); err != nil {
+	for _, frame := range h.Frames {
+		if answer, err = who.guest.now(ctx, frame); err != nil {
 			return link.Response{}, err
 		}
 	}
-	sealed, err := back.Seal(answer)
-	return link.Response{Op: link.OpBack, Data: sealed}, err
+	return answer, nil
 }
 
 // now handles a frame and waits for its answer.

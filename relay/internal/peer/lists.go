@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/courtyard-social/courtyard/protocol"
-	"github.com/courtyard-social/courtyard/protocol/link"
 	"github.com/courtyard-social/courtyard/relay/internal/queue"
 )
 
@@ -115,13 +114,6 @@ func (g *guest) met() error {
 	}
 	g.noted = true
 	return g.peers.config.Lists.Met(g.ctx, g.host, g.pins.relay, false)
-}
-
-// turnAway is the answer to a hop record of a relay that is not taken.
-func turnAway(frames []link.Request, back link.HopKey, err error) (link.Response, error) {
-	last := frames[len(frames)-1]
-	sealed, failed := back.Seal(link.Response{Op: link.OpRefused, N: last.N, Code: protocol.CodeOf(err)})
-	return link.Response{Op: link.OpBack, Data: sealed}, failed
 }
 
 // reconsider: the lists have changed.

@@ -52,7 +52,8 @@ func (r *Room) checkEndpoint(endpoint string) (*url.URL, error) {
 
 func allowed(u *url.URL, operators []string) bool {
 	// One form only: what is compared here is what is dialled.
-	if u.Host != strings.ToLower(u.Host) || strings.HasSuffix(u.Host, ":") {
+	host, err := protocol.ParseHost(u.Host)
+	if err != nil || u.Host != strings.ToLower(u.Host) || strings.HasSuffix(u.Host, ":") {
 		return false
 	}
 	if u.Scheme == "https" && (u.Port() == "" || u.Port() == "443") {
@@ -63,8 +64,7 @@ func allowed(u *url.URL, operators []string) bool {
 			}
 		}
 	}
-	host, err := protocol.ParseHost(u.Host)
-	if err != nil || !slices.Contains(operators, host) {
+	if !slices.Contains(operators, host) {
 		return false
 	}
 	addr, err := netip.ParseAddr(u.Hostname())

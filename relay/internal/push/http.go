@@ -78,14 +78,8 @@ func (r *Room) put(call *gate.Call) error {
 
 // subscribe keeps a subscription. Codes: bad-request, address-refused, not-allowed, unauthorized, relay-full.
 func (r *Room) subscribe(ctx context.Context, s Subscription) error {
-	if _, err := r.checkEndpoint(s.Endpoint); err != nil {
+	if err := r.check(&s); err != nil {
 		return err
-	}
-	if _, err := readKey(s.Key); err != nil {
-		return err
-	}
-	if len(s.Auth) != authSize {
-		return protocol.Refuse("push.subscribe", protocol.CodeBadRequest, "auth is not 16 bytes")
 	}
 	if err := r.config.Room(); err != nil {
 		return err
@@ -95,6 +89,20 @@ func (r *Room) subscribe(ctx context.Context, s Subscription) error {
 	r.people[s.UID] = struct{}{}
 	r.mu.Unlock()
 	return r.config.Store.Subscribe(ctx, s, r.config.Now().UnixMilli())
+}
+
+// check refuses what cannot be woken. Codes: bad-request, address-refused.
+func (r *Room) check(s *Subscription) error {
+	if _, err := r.checkEndpoint(s.Endpoint); err != nil {
+		return err
+	}
+	if _, err := readKey(s.Key); err != nil {
+		return err
+	}
+	if len(s.Auth) != authSize {
+		return protocol.Refuse("push.check", protocol.CodeBadRequest, "auth is not 16 bytes")
+	}
+	return nil
 }
 
 func (r *Room) remove(call *gate.Call) error {

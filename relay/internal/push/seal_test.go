@@ -54,16 +54,15 @@ func TestAllPushesAreAsLong(t *testing.T) {
 	must(t, err)
 	s := &Subscription{Key: browser.PublicKey().Bytes(), Auth: make([]byte, authSize)}
 	uid := protocol.UID{1}
-	length := 0
+	const length = saltSize + 4 + 1 + 65 + room + 1 + 16 // as section 16 has it
 	for _, what := range []payload{{V: 1, Kind: "test", To: &uid}, {V: 1, Kind: "friend", To: &uid, UID: &uid, N: 1 << 40}} {
 		plain, err := protocol.Marshal(what)
 		must(t, err)
 		body, err := seal(s, plain)
 		must(t, err)
-		if length != 0 && len(body) != length {
-			t.Fatalf("%d and %d bytes", length, len(body))
+		if len(body) != length || length != 359 {
+			t.Fatalf("%d bytes, not %d", len(body), length)
 		}
-		length = len(body)
 	}
 	if _, err := seal(s, bytes.Repeat([]byte("x"), room+1)); err == nil {
 		t.Fatal("more than there is room for was sealed")
@@ -140,6 +139,7 @@ func TestOnlyPushServicesAreSentTo(t *testing.T) {
 		"https://notpush.apple.com/x":                                        protocol.CodeAddressRefused,
 		"https://push.apple.com/x":                                           protocol.CodeAddressRefused,
 		"https://.push.apple.com/x":                                          protocol.CodeAddressRefused,
+		"https://].push.apple.com/x":                                         protocol.CodeAddressRefused,
 		"http://fcm.googleapis.com/fcm/send/abc":                             protocol.CodeAddressRefused,
 		"http://push.example/abc":                                            protocol.CodeAddressRefused,
 		"https://push.example:8443/abc":                                      protocol.CodeAddressRefused,
@@ -186,6 +186,27 @@ func FuzzEndpoint(f *testing.F) {
 		}
 		if req.URL.Scheme != "https" || port != "" && port != "443" || !known || strings.ContainsAny(name, "@\\/%[]") || req.Host != req.URL.Host {
 			t.Fatalf("%q passes and is dialled at %q", endpoint, req.URL.Host)
+		}
+	})
+}
+
+// FuzzSubscription: what is kept as a subscription can be sealed to.
+func FuzzSubscription(f *testing.F) {
+	browser := read(f, "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4")
+	f.Add(browser, make([]byte, authSize))
+	f.Add(append([]byte{2}, browser[1:33]...), make([]byte, authSize)) // compressed
+	f.Add([]byte{0}, []byte{})                                         // infinity
+	f.Add(append([]byte{4}, make([]byte, 64)...), []byte("short"))
+	f.Fuzz(func(t *testing.T, key, auth []byte) {
+		s := &Subscription{Endpoint: "https://fcm.googleapis.com/a", Key: key, Auth: auth}
+		if err := (&Room{}).check(s); err != nil {
+			if protocol.CodeOf(err) != protocol.CodeBadRequest {
+				t.Fatal(err)
+			}
+			return
+		}
+		if body, err := seal(s, []byte("hello")); err != nil || len(body) != 359 || len(auth) != authSize {
+			t.Fatal(len(body), err)
 		}
 	})
 }

@@ -36,6 +36,10 @@ def chain(tally, vectors):
         found = chains.Chain.read(case["records"])
         pinned = found.pinned(case["pin"]["seq"], decode(case["pin"]["head"]))
         tally.same("pin: " + case["why"], not pinned, case["fork"])
+    written = chains.Chain.read(vectors["authors"]["records"])
+    for case in vectors["authors"]["cases"]:
+        found = written.author(decode(case["id"], 32), case["ts"])
+        tally.same("author: " + case["why"], found is not None, case["author"])
 
 
 def uek(tally, vectors):

@@ -58,6 +58,12 @@ def _local(host):
         return False
 
 
+def own_form(text):
+    """A `host[:port]` that is in its one form already."""
+    need(isinstance(text, str) and Address.read_host(text).dialled == text, "a host in another form")
+    return text
+
+
 def read_handle(text):
     """(username, address) of `username@host[:port]`."""
     name, mark, host = text.strip().partition("@")

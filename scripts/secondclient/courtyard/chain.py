@@ -24,10 +24,10 @@ class Device:
         need(self.role in ROLES, "an unknown role")
         p.high_order(self.box)
         self.id = p.digest("device", self.sign, self.box)
-        self.revoked = False
+        self.revoked = None  # ts of the record
 
     def active(self, at):
-        return not self.revoked and (self.exp == 0 or at < self.exp)
+        return self.revoked is None and (self.exp == 0 or at < self.exp)
 
     def wire(self):
         return {"sign": encode(self.sign), "box": encode(self.box), "role": self.role, "exp": self.exp}
@@ -77,6 +77,14 @@ class Chain:
         found = self.devices.get(device_id)
         need(found is not None and found.active(at), "not an active device")
         return found
+
+    def author(self, key, at):
+        """The device of this id or signing key, if something dated `at` may be by it; else None (sections 8 and 15)."""
+        for device in self.devices.values():
+            if key in (device.id, device.sign):
+                fine = (device.exp == 0 or at < device.exp) and (device.revoked is None or at < device.revoked)
+                return device if fine else None
+        return None
 
     def pinned(self, seq, head):
         """Whether this chain has the pinned hash at the pinned place; otherwise it is a fork."""
@@ -131,8 +139,8 @@ class Chain:
         self._allow(record, value["ts"])
         floor = whole(value["uek_floor"])
         device = self.devices.get(decode(value["id"], 32))
-        need(device is not None and not device.revoked, "no such device, or revoked already")
-        device.revoked = True
+        need(device is not None and device.revoked is None, "no such device, or revoked already")
+        device.revoked = value["ts"]
         self.floor = max(self.floor, floor)
 
     def _card(self, value, record):

@@ -86,6 +86,12 @@ def closed(value, required, optional=()):
     return value
 
 
+def has(value, *required):
+    """An object with all the required keys; others are allowed."""
+    need(isinstance(value, dict) and all(name in value for name in required), "a key is missing")
+    return value
+
+
 def whole(value, low=0, high=SAFE - 1):
     need(type(value) is int and low <= value <= high, "an integer in range is due")
     return value
