@@ -39,9 +39,17 @@ type detour struct {
 
 func newDetour(t *testing.T) *detour {
 	t.Helper()
+	clock := &relaytest.Clock{}
+	return newDetourWith(t, relaytest.Options{Clock: clock}, relaytest.Options{}, clock)
+}
+
+// newDetourWith is newDetour with options of a and b, and f's clock.
+func newDetourWith(t *testing.T, a, b relaytest.Options, clock *relaytest.Clock) *detour {
+	t.Helper()
 	cut := &cut{}
-	w := newStreet(t, relaytest.Options{Dial: cut.dial}, relaytest.Options{})
-	d := &detour{street: w, cut: cut, f: relaytest.Start(t, relaytest.Options{Clock: w.a.Clock})}
+	a.Dial = cut.dial
+	w := newStreet(t, a, b)
+	d := &detour{street: w, cut: cut, f: relaytest.Start(t, relaytest.Options{Clock: clock})}
 	d.ann = d.f.Owner("ann")
 	d.annPhone = d.f.Connect(d.ann, d.ann.Phone)
 	w.a.Allow(w.meiPhone, d.ann)

@@ -25,8 +25,12 @@ type street struct {
 
 func newStreet(t *testing.T, a, b relaytest.Options) *street {
 	t.Helper()
-	clock := &relaytest.Clock{}
-	a.Clock, b.Clock = clock, clock
+	if a.Clock == nil {
+		a.Clock = &relaytest.Clock{}
+	}
+	if b.Clock == nil {
+		b.Clock = a.Clock
+	}
 	w := &street{t: t, a: relaytest.Start(t, a), b: relaytest.Start(t, b)}
 	w.mei, w.tom = w.a.Owner("mei"), w.b.Owner("tom")
 	w.meiPhone, w.tomPhone = w.a.Connect(w.mei, w.mei.Phone), w.b.Connect(w.tom, w.tom.Phone)

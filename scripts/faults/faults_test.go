@@ -11,7 +11,7 @@ import (
 )
 
 func aPlan(seed uint64, length time.Duration) plan {
-	return draw(seed, length, nearAhead, nil, []string{"relay1", "relay2", "relay3"}, []string{"home1", "home2", "home3"}, [][2]string{{"a", "b"}, {"b", "a"}, {"a", "c"}})
+	return draw(seed, length, nil, []string{"relay1", "relay2", "relay3"}, []string{"home1", "home2", "home3"}, [][2]string{{"a", "b"}, {"b", "a"}, {"a", "c"}})
 }
 
 func TestASeedIsAPlan(t *testing.T) {

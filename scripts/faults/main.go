@@ -39,7 +39,6 @@ func main() {
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "which faults and letters")
 	length := flag.Duration("for", 2*time.Minute, "how long there are faults")
 	relays := flag.Int("relays", 3, "how many courtyards, 1 to 9")
-	ahead := flag.Duration("ahead", nearAhead, "how far a relay's clock is set forward at most; see plan.go")
 	only := flag.String("only", "", "some kinds of faults, such as kill,cut; the others of the plan are left out")
 	bin := flag.String("bin", "", "folder of the programs")
 	dir := flag.String("dir", "", "an empty folder for everything else")
@@ -49,7 +48,7 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	broken, err := play(ctx, *dir, *bin, *seed, *length, *ahead, strings.FieldsFunc(*only, func(r rune) bool { return r == ',' }), *relays)
+	broken, err := play(ctx, *dir, *bin, *seed, *length, strings.FieldsFunc(*only, func(r rune) bool { return r == ',' }), *relays)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
@@ -68,7 +67,7 @@ const (
 )
 
 // play is one run; it returns how many promises were broken.
-func play(ctx context.Context, dir, bin string, seed uint64, length, ahead time.Duration, only []string, relays int) (broken int, err error) {
+func play(ctx context.Context, dir, bin string, seed uint64, length time.Duration, only []string, relays int) (broken int, err error) {
 	fmt.Printf("seed %d, %v of faults, %d courtyards\n", seed, length, relays)
 	h, err := newHistory(filepath.Join(dir, "history.jsonl"))
 	if err != nil {
@@ -95,7 +94,7 @@ func play(ctx context.Context, dir, bin string, seed uint64, length, ahead time.
 		return out
 	}
 	relayed, homes := t.machines()
-	p := draw(seed, length, ahead, only, names(relayed), names(homes), pairs(people))
+	p := draw(seed, length, only, names(relayed), names(homes), pairs(people))
 	fmt.Printf("%d people, %d letters, %d faults\n", len(people), len(p.Words), len(p.Faults))
 
 	talking, hush := context.WithCancel(ctx)

@@ -87,19 +87,12 @@ var weighted = []struct {
 	{reset, 3, false}, {half, 3, false}, {full, 2, true}, {low, 2, false}, {step, 3, false},
 }
 
-// steps are how far a clock is set; more than ahead forward is made to be ahead.
+// steps are how far a clock is set.
 var steps = []time.Duration{-time.Hour, -20 * time.Minute, -2 * time.Minute, 2 * time.Minute, 20 * time.Minute, time.Hour}
-
-// nearAhead is less than what a relay lets a letter be ahead of its clock. Homes
-// date what they write by their relay's clock: what was written while it was
-// further ahead waits at its relay, and all to the same reader behind it, until the
-// clock of the reader's relay has come so far. That is how the protocol has it, and
-// longer than a run.
-const nearAhead = 4 * time.Minute
 
 // draw makes the plan of a seed. The same arguments give the same plan.
 // only are the kinds of faults that come; none: all.
-func draw(seed uint64, length, ahead time.Duration, only, relays, homes []string, pairs [][2]string) plan {
+func draw(seed uint64, length time.Duration, only, relays, homes []string, pairs [][2]string) plan {
 	var p plan
 	random := rand.New(rand.NewPCG(seed, 1))
 	busy := map[string]time.Duration{} // machine and group: until when
@@ -135,7 +128,7 @@ func draw(seed uint64, length, ahead time.Duration, only, relays, homes []string
 		case restart:
 			f.For = min(f.For, time.Second)
 		case step:
-			f.Ahead = min(steps[random.IntN(len(steps))], ahead)
+			f.Ahead = steps[random.IntN(len(steps))]
 		case cut: // long enough that the relay notices, and finds a way round
 			f.For = min(cutTimes*f.For, length-at)
 			if len(relays) < 2 {

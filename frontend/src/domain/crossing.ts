@@ -22,6 +22,8 @@ const FIRST_PAUSE = 40_000;
 const LONGEST_PAUSE = 15 * 60_000;
 /** Between a copy from another device and the question where it is. */
 const ASKING = 3_000;
+/** What has set out so long ago and does not wait here has arrived. */
+const LONG_AGO = 24 * 60 * 60_000;
 const PAGE = 500;
 /** Pages of what waits at the own courtyard: more than it takes for one person. */
 const PAGES = 40;
@@ -64,11 +66,13 @@ export class Crossing {
 
   /** After a time without a connection: what does not wait at the own courtyard any more has arrived, or comes back. */
   async reconcile(): Promise<void> {
-    const { store, self } = this.#session;
+    const { store, self, platform } = this.#session;
     const ways = await store.log.ways();
     if (ways.size === 0) return;
     const waiting = new Set((await this.waiting()).map(({ id }) => id));
-    for (const id of ways.keys()) {
+    for (const [id, { letter }] of ways) {
+      // Should what is known nowhere else have come back, that is still to be heard.
+      if (letter && platform.now() - letter.at < LONG_AGO) continue;
       if (!waiting.has(id)) await this.#session.written(await store.log.carried(self.id, id, undefined));
     }
   }
@@ -116,9 +120,12 @@ export class Crossing {
     };
   }
 
-  /** A letter came back for good: the message says so, and so does a friend who was asked. */
+  /**
+   * A letter came back for good: the message says so, and so does a friend who was asked. What was only dated ahead is sealed
+   * anew by itself: by the device that wrote it, and where there is no home by any.
+   */
   async cameBack(event: LogEvent): Promise<void> {
-    const { store, self, friends } = this.#session;
+    const { store, self, friends, home, outbox } = this.#session;
     let body: ReturnType<typeof readBody>;
     try {
       body = readBody(event.body as Json);
@@ -128,10 +135,18 @@ export class Crossing {
     }
     const id = b64(body.id);
     const peer = b64(body.to);
-    const back: Back = { peer, id, mid: body.mid && b64(body.mid), code: body.code === 'not-allowed' ? 'courtyard-refused' : wireCode(body.code), at: event.received };
+    const anew = body.code === 'clock-ahead' ? { by: home && self.device } : undefined;
+    if (anew) {
+      self.doubt();
+      await this.#session.askTime().catch(this.#session.shrug); // what it was at the beginning may be the trouble
+    }
+    const back: Back = {
+      peer, id, mid: body.mid && b64(body.mid), code: body.code === 'not-allowed' ? 'courtyard-refused' : wireCode(body.code), at: event.received, anew,
+    };
     const kind = (await store.log.ways()).get(id)?.kind ?? (await store.log.eventOfEnvelope(id))?.kind ?? body.kind;
     await this.#session.written(await store.log.returned(self.id, back));
-    await friends.cameBack(peer, kind, back.code);
+    if (anew) outbox.kick();
+    else await friends.cameBack(peer, kind, back.code);
   }
 
   // ---- what cannot be opened yet -------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import type { Draft } from '../store/log';
 import { UNANSWERED, type Chains } from './chains';
 import type { LogEvent } from './event';
 import { codeOf, Trouble } from './failure';
-import type { Outgoing } from './letters';
+import type { Queued } from './letters';
 import type { Self } from './self';
 import type { Uid } from './types';
 import type { VaultKeeper } from './vaultkeeper';
@@ -33,7 +33,7 @@ export interface FriendSurroundings {
   /** stored and sent when it can be */
   compose(drafts: readonly Draft[]): Promise<void>;
   /** sent now, or the reason why not */
-  sendNow(letter: Outgoing): Promise<void>;
+  sendNow(letter: Queued): Promise<void>;
 }
 
 export class Friends {

@@ -27,6 +27,9 @@ export interface Outgoing {
   readonly lasts?: number;
 }
 
+/** What relays keep until it is where it belongs. */
+export type Queued = Outgoing & { readonly type: Exclude<LetterType, 'live'> };
+
 export interface SealedLetter {
   readonly id: string;
   /** the envelope's exact text */
@@ -60,7 +63,7 @@ export class Letters {
     const friend = (out.type === 'live' ? this.#chains.uekHeld(out.peer) : undefined) ?? (await this.#chains.uek(out.peer));
     const own = out.copy ? [(await this.#chains.uek(self.id)).key] : [];
     const chain = await this.#chains.of(self.id);
-    const ts = self.now();
+    const ts = out.lasts === undefined ? self.date : self.now();
     const header = makeHeader({
       from: self.address, to: this.#addressOf(out.peer), type: out.type, ts, ...(out.lasts === undefined ? {} : { exp: ts + out.lasts }),
     });

@@ -6,13 +6,12 @@ import { randomBytes } from '../protocol/primitives';
 import { isProblem } from '../protocol/problem';
 import { signedJson, type Signed } from '../protocol/signed';
 import { readVaultUek } from '../protocol/vaultdata';
+import { VERSIONS } from '../store/ways';
 import type { Session } from './session';
 import type { Uid } from './types';
 
 /** Envelopes answered `stale` between two connections; who sends more junk than that is not answered. */
 const ANSWERS = 50;
-/** Letters that one message may become. */
-const VERSIONS = 8;
 
 export class Mending {
   readonly #session: Session;

@@ -101,7 +101,7 @@ async function put(session: Session, peer: Uid, said: ChatSaid, { file, mid = ne
   mustBeFriend(session, peer);
   const { self } = session;
   const draft: Draft = {
-    peer, author: self.id, dev: self.device, mid, type: 'chat', kind: said.kind, body: bodyJson(said), now: self.now(), copy: true,
+    peer, author: self.id, dev: self.device, mid, type: 'chat', kind: said.kind, body: bodyJson(said), now: self.date, copy: true,
     files: file ? [b64(file.id)] : [], logged: true, ...(written === undefined ? {} : { written }),
   };
   await session.compose([draft]);

@@ -8,6 +8,10 @@ import { deviceKeysFromStorable, type DeviceKeys } from '../protocol/keys';
 import type { AccountRecord } from '../store/schema';
 import type { Uid } from './types';
 
+/** ms that two clocks may differ before one of them is doubted; if it is more than a day, ours is the wrong one */
+const SKEW = 5 * 60_000;
+const DAY = 24 * 60 * 60_000;
+
 export class Self {
   readonly uid: Bytes;
   /** the same as text */
@@ -21,6 +25,8 @@ export class Self {
   readonly #platform: Platform;
   /** what the relay's clock is ahead of ours */
   #lead = 0;
+  /** another courtyard has found it to be ahead */
+  #doubted = false;
 
   constructor(platform: Platform, account: AccountRecord) {
     this.#platform = platform;
@@ -46,10 +52,30 @@ export class Self {
     return this.#platform.now() + this.#lead;
   }
 
+  /** What letters are dated with: the relay's time, until another courtyard says, as our own clock does, that this is ahead. */
+  get date(): number {
+    return this.#doubted && this.#disputed ? this.#platform.now() : this.now();
+  }
+
+  /** Our own clock says that letters are dated ahead, and nobody else has yet. */
+  get unsure(): boolean {
+    return this.#disputed && !this.#doubted;
+  }
+
+  get #disputed(): boolean {
+    return this.#lead > SKEW && this.#lead <= DAY;
+  }
+
+  /** A letter came back because it was dated ahead. */
+  doubt(): void {
+    this.#doubted = true;
+  }
+
   /** The relay's time, from `ready`. */
   set relayTime(time: number) {
     const lead = time - this.#platform.now();
     // Within two seconds it is the journey, not the clock.
     this.#lead = Math.abs(lead) < 2_000 ? 0 : lead;
+    this.#doubted &&= this.#disputed;
   }
 }

@@ -25,7 +25,7 @@ import { homeName, HomeLink } from './homelink';
 import { Household } from './household';
 import { Inbox } from './inbox';
 import { Keyring } from './keyring';
-import { Letters, type Outgoing } from './letters';
+import { Letters, type Queued } from './letters';
 import { Mending } from './mending';
 import { Outbox } from './outbox';
 import { People } from './people';
@@ -239,11 +239,16 @@ export class Session {
     await shown;
   }
 
+  /** One of the clocks is not what it was. */
+  async askTime(): Promise<void> {
+    this.self.relayTime = (await this.api.relay()).time;
+  }
+
   /** Sealed and put at once; rejects with the relay's reason. For what makes no sense later. */
-  async sendNow(letter: Outgoing): Promise<void> {
+  async sendNow(letter: Queued): Promise<void> {
     const { id, env } = await this.letters.seal(letter);
-    if (this.chains.abroad(letter.peer)) await this.store.log.setOut(id, letter);
-    await this.connection.put(id, env, letter.copy ? [letter.peer, this.self.id] : [letter.peer]);
+    if (this.chains.abroad(letter.peer)) await this.store.log.setOut(id, letter, this.platform.now());
+    await this.connection.put(id, env, letter.copy ? [letter.peer, this.self.id] : [letter.peer], false, this.self.unsure);
   }
 
   /** Tells everybody of what was committed. Resolves when it is on the screens of this tab; it never rejects. */
@@ -367,7 +372,7 @@ export class Session {
       put: async (id, env, people, quiet) => {
         const others = people.filter((peer) => peer !== this.self.id);
         try {
-          const accepted = await this.connection.put(id, env, people, quiet);
+          const accepted = await this.connection.put(id, env, people, quiet, this.self.unsure);
           for (const peer of others) this.presence.met(peer);
           return accepted;
         } catch (error) {
@@ -382,9 +387,7 @@ export class Session {
       isAbroad: (peer) => this.chains.abroad(peer) !== undefined,
       meet: (peer) => this.chains.meet(peer),
       doubt: (peer) => this.chains.doubt(peer),
-      askTime: async () => {
-        this.self.relayTime = (await this.api.relay()).time;
-      },
+      askTime: () => this.askTime(),
       written: (written) => this.written(written),
     });
   }

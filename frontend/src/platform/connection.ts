@@ -116,11 +116,11 @@ export class Connection {
   /**
    * Sends a stored kind of envelope, given as its exact text; resolves when the relay has it on disk. Rejects
    * with the relay's code, or with `offline` when the socket broke before an answer: then it may have arrived.
-   * `quiet`: nobody need be woken for it (section 16).
+   * `quiet`: nobody need be woken for it (section 16). `unsure`: by this device's clock it is dated ahead (section 14).
    */
-  put(id: string, env: string, people: readonly string[] | undefined, quiet = false): Promise<Accepted> {
+  put(id: string, env: string, people: readonly string[] | undefined, quiet = false, unsure = false): Promise<Accepted> {
     return new Promise((resolve, reject) => {
-      if (!this.#send(frameOf(env, people, quiet))) {
+      if (!this.#send(frameOf(env, people, quiet, unsure))) {
         reject(new Trouble('offline'));
         return;
       }
@@ -303,9 +303,9 @@ export class Connection {
 }
 
 /** `env` is put in as it is: what was sealed once travels as the same bytes each time. */
-function frameOf(env: string, people: readonly string[] | undefined, quiet = false): string {
+function frameOf(env: string, people: readonly string[] | undefined, quiet = false, unsure = false): string {
   const list = people === undefined ? '' : `"for":${JSON.stringify(people)},`;
-  return `{"op":"put",${list}${quiet ? '"quiet":true,' : ''}"env":${env}}`;
+  return `{"op":"put",${list}${quiet ? '"quiet":true,' : ''}${unsure ? '"unsure":true,' : ''}"env":${env}}`;
 }
 
 function refusalOf({ code, params }: ReadOf<typeof readRefused>): Problem {

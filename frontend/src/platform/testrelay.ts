@@ -1,7 +1,7 @@
 /** The real programs, built once and run in folders of their own, for tests in Node. */
 
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -9,14 +9,20 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
+/** of a relay whose clock can be set: by how many seconds it is ahead */
+const CLOCK = 'clock';
 const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 
 /** Go compiles what has changed only; `COURTYARD_BIN` names a folder that has the programs already. */
 async function program(name: string, folder: string, bin: string): Promise<string> {
   const built = process.env['COURTYARD_BIN'];
   if (built !== undefined && existsSync(join(built, name))) return join(built, name);
+  return build(name, `./${folder}/cmd/${name}`, bin);
+}
+
+async function build(name: string, source: string, bin: string): Promise<string> {
   const path = join(bin, name);
-  if (!existsSync(path)) await run('go', ['build', '-o', path, `./${folder}/cmd/${name}`], { cwd: root });
+  if (!existsSync(path)) await run('go', ['build', '-o', path, source], { cwd: root });
   return path;
 }
 
@@ -43,6 +49,8 @@ export class TestRelay {
   readonly origin: string;
   readonly #folder: string;
   readonly #path: string;
+  /** what is run, and how it is told to serve */
+  readonly #serve: readonly string[];
   /** address and port */
   readonly #listen: string;
   #child: ChildProcess | undefined;
@@ -50,8 +58,9 @@ export class TestRelay {
 
   readonly #settings: readonly string[];
 
-  private constructor(folder: string, path: string, listen: string, settings: readonly string[]) {
+  private constructor(folder: string, path: string, serve: readonly string[], listen: string, settings: readonly string[]) {
     this.#settings = settings;
+    this.#serve = serve;
     this.#folder = folder;
     this.#path = path;
     this.#listen = listen;
@@ -68,12 +77,28 @@ export class TestRelay {
     return TestRelay.#at(address, ['--reach=127.0.0.0/8']);
   }
 
-  static async #at(address: string, settings: readonly string[]): Promise<TestRelay> {
+  /** Likewise one whose clock can be set. */
+  static async drifting(address: string): Promise<TestRelay> {
     const folder = mkdtempSync(join(tmpdir(), 'courtyard-engine-'));
+    const clock = join(folder, CLOCK);
+    writeFileSync(clock, new Uint8Array(8));
+    return TestRelay.#at(address, ['--reach=127.0.0.0/8', `--clock=${clock}`], folder, [await build('drifting-relay', './scripts/faults/relay', folder)]);
+  }
+
+  static async #at(address: string, settings: readonly string[], folder = mkdtempSync(join(tmpdir(), 'courtyard-engine-')), serve?: readonly string[]): Promise<TestRelay> {
     const listen = `${address}:${String(await freePort())}`;
-    const relay = new TestRelay(folder, await program('courtyard-relay', 'relay', folder), listen, settings);
+    const path = await program('courtyard-relay', 'relay', folder);
+    const relay = new TestRelay(folder, path, serve ?? [path, 'serve'], listen, settings);
     await relay.up();
     return relay;
+  }
+
+  /** @param ahead seconds */
+  setClock(ahead: number): void {
+    // Written in place: the program has the file in its memory.
+    const file = openSync(join(this.#folder, CLOCK), 'r+');
+    writeSync(file, new Uint8Array(new BigInt64Array([BigInt(ahead)]).buffer));
+    closeSync(file);
   }
 
   /** `address:port`, as in handles */
@@ -82,7 +107,8 @@ export class TestRelay {
   }
 
   async up(): Promise<void> {
-    const child = spawn(this.#path, ['serve', `--listen=${this.#listen}`, `--data=${join(this.#folder, 'relay')}`, '--trust-proxy=127.0.0.1/32', ...this.#settings]);
+    const [program = '', ...how] = this.#serve;
+    const child = spawn(program, [...how, `--listen=${this.#listen}`, `--data=${join(this.#folder, 'relay')}`, '--trust-proxy=127.0.0.1/32', ...this.#settings]);
     this.#child = child;
     child.stderr.on('data', (data: Buffer) => (this.#words += data.toString()));
     child.stdout.on('data', (data: Buffer) => (this.#words += data.toString()));

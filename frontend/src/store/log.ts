@@ -5,6 +5,7 @@
  */
 
 import { roleOf, type LogEvent } from '../domain/event';
+import type { Queued } from '../domain/letters';
 import type { Failure, Mid, Uid } from '../domain/types';
 import { forget, mergeEvent, rowOf } from './fold';
 import { arrivedThere, sentBack, setOut, setOutAgain, WAY, type Back, type Way } from './ways';
@@ -198,12 +199,14 @@ export class Log {
       if (row.sealed?.id !== id) return;
       await tx.objectStore('outbox').delete(order);
       const event = await tx.objectStore('events').get([row.peer, me, row.mid]);
+      const { peer, mid, kind } = row;
+      const letter = !event || kind === 'read' || kind === 'profile' ? { letter: bare(row) } : {};
+      const way = abroad ? await setOut(tx, id, { peer, mid, kind, ...letter }) : undefined;
       if (!event) return;
       const { failure: _f, returned: _r, way: _w, ...rest } = event;
       // Of one's own read mark the conversation keeps the clock; the event was only there to be sent.
-      if (row.kind === 'read') await tx.objectStore('events').delete([row.peer, me, row.mid]);
+      if (kind === 'read') await tx.objectStore('events').delete([peer, me, mid]);
       else {
-        const way = abroad ? await setOut(tx, id, { peer: row.peer, mid: row.mid, kind: row.kind }) : undefined;
         await tx.objectStore('events').put({ ...rest, accepted: event.accepted ?? at, ...(way ?? { kept }) });
       }
       mark(touched, event);
@@ -224,8 +227,9 @@ export class Log {
   }
 
   /** A letter that is not in the log goes to another courtyard; should it come back, this says what it was. */
-  async setOut(id: string, { peer, mid, kind }: Way): Promise<void> {
-    await this.#db.put('cursors', { peer, mid, kind } satisfies Way, WAY + id);
+  async setOut(id: string, { peer, mid, type, kind, body, clock, seq, copy }: Queued, at: number): Promise<void> {
+    const letter: NewOutboxRow = { peer, mid, type, kind, body, clock, seq, at, copy, files: [], sealed: undefined, failure: undefined, retry: true, again: false };
+    await this.#db.put('cursors', { peer, mid, kind, letter } satisfies Way, WAY + id);
   }
 
   /** What the other courtyard may not have yet, by envelope. */
@@ -382,6 +386,10 @@ export class Log {
   cursor(name: string): Promise<unknown> {
     return this.#db.get('cursors', name);
   }
+}
+
+function bare({ order: _, ...row }: OutboxRow): NewOutboxRow {
+  return { ...row, sealed: undefined };
 }
 
 export function mark(touched: Touched, event: LogEvent): void {

@@ -26,6 +26,8 @@ export interface Way {
   readonly kind: string;
   /** it arrived before this device had noted that it was accepted */
   readonly early?: Arrived;
+  /** what it says, where nothing else here holds it */
+  readonly letter?: NewOutboxRow;
 }
 
 /** The same, as the event has it. */
@@ -48,7 +50,12 @@ export interface Back {
   readonly mid?: Mid | undefined;
   readonly code: string;
   readonly at: number;
+  /** it has to be sealed anew: by that device, where another would do it as well */
+  readonly anew?: { readonly by: string | undefined } | undefined;
 }
+
+/** Letters that one message may become by itself. */
+export const VERSIONS = 8;
 
 /** Notes that an envelope has set out; what the event says of it then. */
 export async function setOut(tx: LogWriting, id: string, way: Way): Promise<Stretch> {
@@ -94,15 +101,19 @@ export async function sentBack(tx: LogWriting, me: Uid, back: Back): Promise<Wri
   const events = tx.objectStore('events');
   const named = back.mid === undefined ? undefined : await events.get([back.peer, me, back.mid]);
   const event = named ?? (await events.index('ids').get(back.id));
+  const outbox = tx.objectStore('outbox');
+  const { letter } = ((await tx.objectStore('cursors').get(WAY + back.id)) ?? {}) as { letter?: Way['letter'] };
   await tx.objectStore('cursors').delete(WAY + back.id);
-  if (event?.peer === back.peer && event.author === me && isLast(event, back.id)) {
-    const outbox = tx.objectStore('outbox');
+  if (letter && back.anew) await outbox.add(letter as OutboxRow);
+  else if (event?.peer === back.peer && event.author === me && isLast(event, back.id)) {
     const row = await outbox.index('mid').get([event.peer, event.mid]);
-    const failure = { code: back.code, params: {} };
-    const again = row ? { ...row, failure, retry: false, sealed: undefined } : rowAgain(event, failure, back.at);
-    if (again) await outbox.put(again as OutboxRow);
-    const { accepted: _a, way: _w, kept: _k, ...rest } = event;
-    await events.put({ ...rest, failure, returned: true });
+    const anew = (event.ids?.length ?? 0) < VERSIONS ? back.anew : undefined;
+    const failure = anew ? undefined : { code: back.code, params: {} };
+    const retry = anew !== undefined;
+    const again = row ? { ...row, failure, retry, sealed: undefined } : rowAgain(event, failure, back.at);
+    if (again && (!anew || (anew.by ?? event.dev) === event.dev)) await outbox.put({ ...again, retry } as OutboxRow);
+    const { accepted: _a, way: _w, kept: _k, failure: _f, ...rest } = event;
+    await events.put({ ...rest, ...(failure ? { failure } : {}), returned: true });
     mark(touched, event);
   }
   await tx.done;

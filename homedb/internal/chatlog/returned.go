@@ -56,6 +56,16 @@ func (l *Log) comeBack(ctx context.Context, tx store.Tx, r *row) error {
 	return l.unseat(ctx, tx, raw)
 }
 
+// CameBack reports whether that envelope came back, and no other is known here to
+// carry what it said.
+func (l *Log) CameBack(ctx context.Context, peer protocol.UID, envelope protocol.ID) (bool, error) {
+	e, found, err := l.ByEnvelope(ctx, peer, envelope)
+	if err != nil || !found {
+		return false, err
+	}
+	return exists(l.db.QueryRow(ctx, `SELECT n FROM events WHERE target = $1 AND shown = 2 AND type = 'returned' AND envelope = $2`, e.Mid[:], envelope[:]))
+}
+
 // underWay takes the news that a message came back out of force: it has been sent
 // again. The letter that came back itself, delivered twice, is no news.
 func (l *Log) underWay(ctx context.Context, tx store.Tx, mid, envelope protocol.ID) error {

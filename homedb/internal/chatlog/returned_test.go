@@ -85,6 +85,11 @@ func TestWhatCameBackStandsBesideItsMessage(t *testing.T) {
 			}
 		}
 		want("in the end", "text", "returned")
+		for of, came := range map[protocol.ID]bool{first.Envelope: false, second.Envelope: true, unknown.Envelope: false} {
+			if got, err := r.CameBack(t.Context(), mei, of); err != nil || got != came {
+				t.Errorf("%v came back, and nothing else carries it: %v, %v", of, got, err)
+			}
+		}
 		if talks, _, err := r.Talks(t.Context(), chatlog.End, 10); err != nil || len(talks) != 1 || len(talks[0].Events) != 2 {
 			t.Errorf("%+v, %v", talks, err)
 		}

@@ -384,7 +384,7 @@ func (a *App) TrySend(to protocol.UID, d Draft) (Sent, error) {
 	if !d.Alone && to != a.UID {
 		people = append(people, a.UID)
 	}
-	kept, err := a.line.Put(context.Background(), people, false, e)
+	kept, err := a.line.Put(context.Background(), people, link.Marks{}, e)
 	sent.Kept = kept
 	return sent, err
 }
@@ -443,7 +443,7 @@ func (a *App) Seal(to protocol.UID, d Draft) (*protocol.Envelope, Sent) {
 
 // Put gives an envelope to the relay as it is.
 func (a *App) Put(to []protocol.UID, e *protocol.Envelope) error {
-	_, err := a.line.Put(context.Background(), to, false, e)
+	_, err := a.line.Put(context.Background(), to, link.Marks{}, e)
 	return err
 }
 

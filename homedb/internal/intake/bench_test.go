@@ -110,7 +110,7 @@ func openOn(t testing.TB, db *store.DB) *desk {
 	d.Intake = &intake.Intake{Self: d.self, DB: db, Log: log, Book: friends.Open(db, d.self, d, clock.System{}, logger), Ring: ring,
 		Files: &files.Files{DB: db, Dir: filepath.Join(dir, "files")}, Clock: clock.System{}, Logger: logger,
 		MoreKeys: func(context.Context) (bool, error) { return false, nil },
-		Counted:  func(string, int) {}, Grown: func() {}, Owed: func() {}}
+		Counted:  func(string, int) {}, Grown: func() {}, Owed: func() {}, Ahead: func() {}}
 	return d
 }
 

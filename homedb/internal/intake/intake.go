@@ -45,6 +45,8 @@ type Intake struct {
 	// that made letters or files due.
 	Grown func()
 	Owed  func()
+	// Ahead is called when a letter came back because of its date.
+	Ahead func()
 }
 
 // item is a delivery after it was looked at: an event, or held, or neither
@@ -56,6 +58,9 @@ type item struct {
 	file    *files.Ref
 	owes    []owed
 	held    *held
+	// rewrite is a letter of this home's own to peer that has to be written again.
+	rewrite *outbox.Posted
+	peer    protocol.UID
 }
 
 type owed struct {
@@ -266,6 +271,11 @@ func (i *Intake) commit(ctx context.Context, items []item, also func(store.Tx) e
 					return err
 				}
 			}
+			if it.rewrite != nil {
+				if err := outbox.Rewrite(ctx, tx, it.peer, *it.rewrite, now); err != nil {
+					return err
+				}
+			}
 			if it.event == nil {
 				continue
 			}
@@ -328,7 +338,7 @@ func (i *Intake) follow(ctx context.Context, tx store.Tx, it item, added bool) (
 func (i *Intake) told(items []item, added []bool) {
 	at, grown, owes := 0, 0, false
 	for _, it := range items {
-		owes = owes || len(it.owes) > 0 || it.receipt || it.file != nil
+		owes = owes || len(it.owes) > 0 || it.receipt || it.file != nil || it.rewrite != nil
 		switch {
 		case it.held != nil:
 			i.Counted("held-"+it.held.reason, 1)

@@ -17,7 +17,7 @@ const (
 // returned looks at a row by which the own relay says that a letter for another
 // courtyard came back (section 14). It becomes an event, by which the devices learn
 // of it; of what this home wrote by itself only the answer to somebody who joined
-// does. Whoever else says so is not believed.
+// does. What was only dated ahead is written anew. Whoever else says so is not believed.
 func (i *Intake) returned(ctx context.Context, n int64, raw []byte, e *protocol.Envelope, now int64) item {
 	it := item{n: n}
 	own, err := i.Book.Own(ctx)
@@ -36,10 +36,21 @@ func (i *Intake) returned(ctx context.Context, n int64, raw []byte, e *protocol.
 		it.held = hold(raw, e.From.ID, e.ID, invalid, now)
 		return it
 	}
-	kind, err := outbox.Posted(ctx, i.DB, back.To, back.ID)
+	posted, err := outbox.FindPosted(ctx, i.DB, back.To, back.ID)
 	if err != nil {
 		it.held = hold(raw, e.From.ID, e.ID, noChain, now) // the disk: tried again
 		return it
+	}
+	kind := posted.Kind
+	if back.Code == protocol.CodeClockAhead {
+		i.Ahead()
+		if kind != "" {
+			i.Counted("returned-"+kind, 1)
+			it.rewrite, it.peer = &posted, back.To
+			return it
+		}
+		i.Counted("returned-ahead", 1)
+		it.owes = append(it.owes, owed{outbox.Again, back.To, back.ID})
 	}
 	switch kind {
 	case outbox.Receipt, outbox.Stale: // they do not want to hear it

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,24 +102,43 @@ func TestOnlyTheOwnRelaySaysWhatCameBack(t *testing.T) {
 	}
 }
 
-func TestWhatCameBackIsSaidOnce(t *testing.T) {
-	story := func(t *testing.T, db *store.DB, err error) {
+// eachLog runs a story over a log in each database.
+func eachLog(t *testing.T, story func(t *testing.T, d *desk)) {
+	t.Run("sqlite", func(t *testing.T) {
+		db, err := sqlite.OpenLog(t.Context(), filepath.Join(t.TempDir(), "log.db"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := openOn(t, db)
-		counts := d.counting()
-		// Letters of the home itself, as its outbox notes them.
-		for i, kind := range []string{outbox.Receipt, outbox.Stale, outbox.Accept} {
-			err := db.Write(t.Context(), func(tx store.Tx) error {
-				id, to := protocol.ID{9, byte(i)}, d.chain.UID()
-				_, err := tx.Exec(t.Context(), `INSERT INTO posted (id, envelope, peer, kind) VALUES ($1, $2, $3, $4)`, i+1, id[:], to[:], kind)
-				return err
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
+		story(t, openOn(t, db))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		db, err := postgres.OpenLog(t.Context(), postgrestest.Start(t), protocol.UID{1})
+		if err != nil {
+			t.Fatal(err)
 		}
+		story(t, openOn(t, db))
+	})
+}
+
+// posted notes letters {9, n} of the home itself to the friend, as its outbox does.
+func (d *desk) posted(about map[string][]byte) {
+	d.Helper()
+	for i, kind := range []string{outbox.Receipt, outbox.Stale, outbox.Accept} {
+		err := d.DB.Write(d.Context(), func(tx store.Tx) error {
+			id, to := protocol.ID{9, byte(i)}, d.chain.UID()
+			_, err := tx.Exec(d.Context(), `INSERT INTO posted (id, envelope, peer, kind, about) VALUES ($1, $2, $3, $4, $5)`, i+1, id[:], to[:], kind, about[kind])
+			return err
+		})
+		if err != nil {
+			d.Fatal(err)
+		}
+	}
+}
+
+func TestWhatCameBackIsSaidOnce(t *testing.T) {
+	eachLog(t, func(t *testing.T, d *desk) {
+		counts := d.counting()
+		d.posted(nil)
 		rows := [][]byte{d.back(protocol.ID{5}, "", nil)}
 		for i := range 3 {
 			rows = append(rows, d.back(protocol.ID{9, byte(i)}, "", nil))
@@ -136,13 +156,59 @@ func TestWhatCameBackIsSaidOnce(t *testing.T) {
 		if counts["added"] != 2 || counts["again"] != 2 || counts["returned-receipt"] != 2 || counts["returned-stale"] != 2 {
 			t.Error(counts)
 		}
-	}
-	t.Run("sqlite", func(t *testing.T) {
-		db, err := sqlite.OpenLog(t.Context(), filepath.Join(t.TempDir(), "log.db"))
-		story(t, db, err)
 	})
-	t.Run("postgres", func(t *testing.T) {
-		db, err := postgres.OpenLog(t.Context(), postgrestest.Start(t), protocol.UID{1})
-		story(t, db, err)
+}
+
+// ahead is a row that says that a letter to the friend came back because of its date.
+func (d *desk) ahead(id protocol.ID) []byte {
+	return d.back(id, fmt.Sprintf(`{"id":%q,"to":%q,"code":"clock-ahead"}`, id, d.chain.UID()), nil)
+}
+
+// errands are those that are owed, as kind, first byte of ref, tries; and how many
+// of them are due at once.
+func (d *desk) errands() (list []string, due int) {
+	d.Helper()
+	rows, err := d.DB.Query(d.Context(), `SELECT kind, ref, tries, due FROM errands ORDER BY kind`)
+	if err != nil {
+		d.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var kind string
+		var ref []byte
+		var tries, at int64
+		if err := rows.Scan(&kind, &ref, &tries, &at); err != nil {
+			d.Fatal(err)
+		}
+		list = append(list, fmt.Sprint(kind, " ", ref[0], " ", tries))
+		if at == 0 {
+			due++
+		}
+	}
+	return list, due
+}
+
+func TestWhatWasDatedAheadIsWrittenAgain(t *testing.T) {
+	eachLog(t, func(t *testing.T, d *desk) {
+		doubts := 0
+		d.Ahead = func() { doubts++ }
+		one, two := slices.Repeat([]byte{1}, 48), slices.Repeat([]byte{2}, 48)
+		d.posted(map[string][]byte{outbox.Receipt: slices.Concat(one, two), outbox.Stale: slices.Repeat([]byte{3}, 16), outbox.Accept: slices.Repeat([]byte{4}, 16)})
+		rows := [][]byte{d.ahead(protocol.ID{9, 0}), d.ahead(protocol.ID{9, 1}), d.ahead(protocol.ID{9, 2}), d.ahead(protocol.ID{5})}
+		d.takes(rows...)
+		d.takes(rows...) // a crash before the confirmation
+		if list := d.events(); len(list) != 1 || list[0].Envelope != (protocol.ID{5}) || doubts != 2*len(rows) {
+			t.Errorf("%d doubts, %+v", doubts, list)
+		}
+		// What a device wrote is left to it for a while; what the home wrote has been sent before.
+		if list, due := d.errands(); !slices.Equal(list, []string{"accept 4 1", "again 5 0", "stale 3 1"}) || due != 2 {
+			t.Errorf("%d due of %q", due, list)
+		}
+		var owed int
+		to := d.chain.UID()
+		if err := d.DB.QueryRow(t.Context(), `SELECT COUNT(*) FROM receipts WHERE peer = $1 AND due = 0 AND
+			(mid = $2 AND hash = $3 OR mid = $4 AND hash = $5)`, to[:], one[:16], one[16:], two[:16], two[16:]).Scan(&owed); err != nil || owed != 2 {
+			t.Errorf("%d receipts owed, %v", owed, err)
+		}
 	})
 }

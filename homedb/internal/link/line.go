@@ -212,11 +212,17 @@ func (l *Line) writeNow(ctx context.Context, frame []byte) error {
 	return l.socket.Write(ctx, frame)
 }
 
+// Marks are what a put says of its letter besides.
+type Marks struct {
+	Quiet  bool // nobody is to be woken for it (section 16)
+	Unsure bool // by this machine's clock it is dated ahead (section 14)
+}
+
 // Put gives an envelope to the relay and waits until it is on the relay's disk
 // for everybody in to. kept are those for whom the relay keeps it. The error has
 // the relay's code, or is ErrLost: then it may or may not have been taken, and
-// the same bytes may be put again. quiet: nobody is to be woken for it (section 16).
-func (l *Line) Put(ctx context.Context, to []protocol.UID, quiet bool, envelope *protocol.Envelope) (kept []protocol.UID, err error) {
+// the same bytes may be put again.
+func (l *Line) Put(ctx context.Context, to []protocol.UID, marks Marks, envelope *protocol.Envelope) (kept []protocol.UID, err error) {
 	select {
 	case l.slots <- struct{}{}:
 		defer func() { <-l.slots }()
@@ -231,7 +237,7 @@ func (l *Line) Put(ctx context.Context, to []protocol.UID, quiet bool, envelope 
 	}
 	l.waiting[envelope.ID] = c
 	l.mu.Unlock()
-	if err := l.write(ctx, putFrame(to, quiet, envelope)); err != nil {
+	if err := l.write(ctx, putFrame(to, marks, envelope)); err != nil {
 		l.resolve(envelope.ID, answer{err: fmt.Errorf("%w: %w", ErrLost, err)})
 	}
 	select {
@@ -247,10 +253,10 @@ func (l *Line) Put(ctx context.Context, to []protocol.UID, quiet bool, envelope 
 
 // Send gives an envelope that is never queued, and waits for no answer.
 func (l *Line) Send(ctx context.Context, envelope *protocol.Envelope) error {
-	return l.write(ctx, putFrame(nil, false, envelope))
+	return l.write(ctx, putFrame(nil, Marks{}, envelope))
 }
 
-func putFrame(to []protocol.UID, quiet bool, envelope *protocol.Envelope) []byte {
+func putFrame(to []protocol.UID, marks Marks, envelope *protocol.Envelope) []byte {
 	raw := envelope.Marshal()
 	out := make([]byte, 0, len(raw)+64+48*len(to))
 	out = append(out, `{"op":"put",`...)
@@ -266,8 +272,11 @@ func putFrame(to []protocol.UID, quiet bool, envelope *protocol.Envelope) []byte
 		}
 		out = append(out, `],`...)
 	}
-	if quiet {
+	if marks.Quiet {
 		out = append(out, `"quiet":true,`...)
+	}
+	if marks.Unsure {
+		out = append(out, `"unsure":true,`...)
 	}
 	out = append(out, `"env":`...)
 	out = append(out, raw...)

@@ -290,7 +290,7 @@ func TestPuts(t *testing.T) {
 		answers := make(chan error, 3)
 		for n := range byte(3) {
 			go func() {
-				_, err := l.Put(t.Context(), []protocol.UID{{1}, {2}}, n%2 == 0, envelope(n+1))
+				_, err := l.Put(t.Context(), []protocol.UID{{1}, {2}}, link.Marks{Quiet: n%2 == 0, Unsure: n%3 == 0}, envelope(n+1))
 				answers <- err
 			}()
 			var f struct {
@@ -320,7 +320,7 @@ func TestPuts(t *testing.T) {
 		if err := <-answers; !errors.Is(err, link.ErrLost) {
 			t.Error("the line is gone: ", err)
 		}
-		if _, err := l.Put(t.Context(), nil, false, envelope(4)); !errors.Is(err, link.ErrLost) {
+		if _, err := l.Put(t.Context(), nil, link.Marks{}, envelope(4)); !errors.Is(err, link.ErrLost) {
 			t.Error("and stays so: ", err)
 		}
 	})
@@ -334,7 +334,7 @@ func TestARelayThatSendsTooMuch(t *testing.T) {
 		synctest.Wait()
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 		defer stop()
-		if _, err := l.Put(ctx, nil, false, envelope(1)); !errors.Is(err, link.ErrLost) {
+		if _, err := l.Put(ctx, nil, link.Marks{}, envelope(1)); !errors.Is(err, link.ErrLost) {
 			t.Error("the line was kept: ", err)
 		}
 	})
@@ -356,7 +356,7 @@ func TestFramesOfTomorrowAndRubbish(t *testing.T) {
 		}
 		p.in <- []byte(`not json`)
 		synctest.Wait()
-		if _, err := l.Put(t.Context(), nil, false, envelope(1)); !errors.Is(err, link.ErrLost) {
+		if _, err := l.Put(t.Context(), nil, link.Marks{}, envelope(1)); !errors.Is(err, link.ErrLost) {
 			t.Error("a relay that sends rubbish was kept: ", err)
 		}
 	})

@@ -94,6 +94,8 @@ func (o *Outbox) run(ctx context.Context, put Put, token string, e errand) error
 		return o.stale(ctx, put, e)
 	case Reseal:
 		return o.reseal(ctx, put, e)
+	case Again:
+		return o.again(ctx, put, e)
 	case Accept:
 		return o.accept(ctx, put, token, e)
 	}
@@ -110,7 +112,7 @@ func (o *Outbox) stale(ctx context.Context, put Put, e errand) error {
 	if err != nil {
 		return err
 	}
-	return o.send(ctx, put, Stale, draft{peer: e.peer, typ: protocol.TypeReceipt, kind: message.KindStale, body: body})
+	return o.send(ctx, put, Posted{Kind: Stale, Ref: e.ref}, draft{peer: e.peer, typ: protocol.TypeReceipt, kind: message.KindStale, body: body})
 }
 
 // reseal seals one of one's own letters again: same mid, seq, clock and words, new
@@ -136,8 +138,24 @@ func (o *Outbox) reseal(ctx context.Context, put Put, e errand) error {
 	if err != nil {
 		return err
 	}
-	_, err = put(ctx, s.to, s.quiet, s.envelope)
+	_, err = put(ctx, s.to, s.marks, s.envelope)
 	return err
+}
+
+// again seals a letter anew that came back because of its date, unless one of the
+// person's devices has done so meanwhile.
+func (o *Outbox) again(ctx context.Context, put Put, e errand) error {
+	if e.tries == 0 {
+		back, err := o.Log.CameBack(ctx, e.peer, e.ref)
+		if err != nil || !back {
+			return err
+		}
+		// What is sealed anew counts as under way, before it is: a crash must not leave it so.
+		if err := o.done(ctx, e, true, 0); err != nil {
+			return err
+		}
+	}
+	return o.reseal(ctx, put, e)
 }
 
 // accept answers somebody who joined by one of the invites in the vault: if the
@@ -216,7 +234,7 @@ func (o *Outbox) accept(ctx context.Context, put Put, token string, e errand) er
 	if err != nil {
 		return err
 	}
-	return o.send(ctx, put, Accept, draft{peer: e.peer, typ: protocol.TypeFriend, kind: message.KindAccept, body: raw})
+	return o.send(ctx, put, Posted{Kind: Accept, Ref: e.ref}, draft{peer: e.peer, typ: protocol.TypeFriend, kind: message.KindAccept, body: raw})
 }
 
 // verified is the username as claimed, if the courtyard where that person lives

@@ -27,7 +27,7 @@ const (
 )
 
 // Put gives an envelope to the relay (link.Line.Put).
-type Put func(ctx context.Context, to []protocol.UID, quiet bool, e *protocol.Envelope) ([]protocol.UID, error)
+type Put func(ctx context.Context, to []protocol.UID, marks link.Marks, e *protocol.Envelope) ([]protocol.UID, error)
 
 // Outbox sends what is owed while there is a line.
 type Outbox struct {
@@ -141,7 +141,7 @@ func (o *Outbox) receipt(ctx context.Context, put Put, peer protocol.UID, items 
 	if err != nil {
 		return err
 	}
-	err = o.send(ctx, put, Receipt, draft{peer: peer, typ: protocol.TypeReceipt, kind: message.KindHome, body: body})
+	err = o.send(ctx, put, Posted{Kind: Receipt, Items: items}, draft{peer: peer, typ: protocol.TypeReceipt, kind: message.KindHome, body: body})
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -165,8 +165,8 @@ func (o *Outbox) receipt(ctx context.Context, put Put, peer protocol.UID, items 
 }
 
 // send seals a letter of the home's own making and puts it; as is what to know it
-// by if it comes back from elsewhere.
-func (o *Outbox) send(ctx context.Context, put Put, as string, d draft) error {
+// by if it has to be written again.
+func (o *Outbox) send(ctx context.Context, put Put, as Posted, d draft) error {
 	s, err := o.Writer.seal(ctx, d)
 	if err != nil {
 		return err
@@ -176,7 +176,7 @@ func (o *Outbox) send(ctx context.Context, put Put, as string, d draft) error {
 			return err
 		}
 	}
-	_, err = put(ctx, s.to, s.quiet, s.envelope)
+	_, err = put(ctx, s.to, s.marks, s.envelope)
 	return err
 }
 

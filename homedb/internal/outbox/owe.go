@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"time"
 
 	"github.com/courtyard-social/courtyard/homedb/internal/store"
 	"github.com/courtyard-social/courtyard/protocol"
@@ -12,6 +13,7 @@ const (
 	Stale  = "stale"  // ref: the envelope that could not be opened
 	Reseal = "reseal" // ref: the envelope that the friend could not open
 	Accept = "accept" // ref: the mid of their joined letter
+	Again  = "again"  // ref: the envelope that came back because of its date
 
 	// Receipt is no errand: home receipts go by the hundred.
 	Receipt = "receipt"
@@ -31,6 +33,26 @@ func OweReceipt(ctx context.Context, tx store.Tx, peer protocol.UID, mid protoco
 	return err
 }
 
+// patience is what a device has for sealing anew what it wrote before the home does.
+const patience = time.Minute
+
+// Rewrite notes, in a transaction, that a letter of this home's own making has to
+// be written once more.
+func Rewrite(ctx context.Context, tx store.Tx, peer protocol.UID, p Posted, now int64) error {
+	for _, i := range p.Items {
+		if err := OweReceipt(ctx, tx, peer, i.MID, i.Hash); err != nil {
+			return err
+		}
+	}
+	if p.Kind == Receipt {
+		return nil
+	}
+	// It has been sent before, which an answer to somebody who joined is asked about.
+	_, err := tx.Exec(ctx, `INSERT INTO errands (kind, peer, ref, made, tries, due) VALUES ($1, $2, $3, $4, 1, 0) ON CONFLICT DO NOTHING`,
+		p.Kind, peer[:], p.Ref[:], now)
+	return err
+}
+
 // Owe notes, in a transaction, a single letter to peer; of stale ones no more
 // than mostStale.
 func Owe(ctx context.Context, tx store.Tx, kind string, peer protocol.UID, ref protocol.ID, now int64) error {
@@ -43,7 +65,11 @@ func Owe(ctx context.Context, tx store.Tx, kind string, peer protocol.UID, ref p
 			return nil
 		}
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO errands (kind, peer, ref, made, tries, due) VALUES ($1, $2, $3, $4, 0, 0) ON CONFLICT DO NOTHING`,
-		kind, peer[:], ref[:], now)
+	due := int64(0)
+	if kind == Again {
+		due = now + patience.Milliseconds()
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO errands (kind, peer, ref, made, tries, due) VALUES ($1, $2, $3, $4, 0, $5) ON CONFLICT DO NOTHING`,
+		kind, peer[:], ref[:], now, due)
 	return err
 }

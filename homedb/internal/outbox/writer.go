@@ -14,6 +14,7 @@ import (
 	"io"
 
 	"github.com/courtyard-social/courtyard/homedb/internal/friends"
+	"github.com/courtyard-social/courtyard/homedb/internal/link"
 	"github.com/courtyard-social/courtyard/protocol"
 	"github.com/courtyard-social/courtyard/protocol/ident"
 	"github.com/courtyard-social/courtyard/protocol/letter"
@@ -28,9 +29,9 @@ type Writer struct {
 	// Username goes into the envelope with the place that the person's chain names:
 	// hints of section 7, by which somebody elsewhere finds the way back.
 	Username string
-	// Now is the relay's time in ms: a home whose clock is wrong must still write
-	// letters that the relay takes.
-	Now func() int64
+	// Date is what letters are dated with, ms; unsure: the clocks that there are do
+	// not agree on it.
+	Date func() (at int64, unsure bool)
 }
 
 // draft is a letter before it is sealed.
@@ -52,7 +53,7 @@ type sealed struct {
 	to       []protocol.UID
 	hash     protocol.Hash32
 	uek      int64
-	quiet    bool // nobody is to be woken for it (section 16)
+	marks    link.Marks
 	// elsewhere: it goes to another courtyard.
 	elsewhere bool
 }
@@ -84,7 +85,7 @@ func (w *Writer) seal(ctx context.Context, d draft) (sealed, error) {
 			return sealed{}, err
 		}
 	}
-	now := w.Now()
+	now, unsure := w.Date()
 	if d.clock == 0 {
 		d.clock = now
 	}
@@ -103,7 +104,8 @@ func (w *Writer) seal(ctx context.Context, d draft) (sealed, error) {
 	if e.Data, err = letter.Seal(w.Random, e, w.Keys, ueks, meta, d.body); err != nil {
 		return sealed{}, fmt.Errorf("outbox: %w", err)
 	}
-	return sealed{envelope: e, to: to, hash: letter.Hash(e.H(), e.Data), uek: rec.Counter, quiet: quiet(d.typ, d.kind), elsewhere: elsewhere}, nil
+	return sealed{envelope: e, to: to, hash: letter.Hash(e.H(), e.Data), uek: rec.Counter,
+		marks: link.Marks{Quiet: quiet(d.typ, d.kind), Unsure: unsure && elsewhere}, elsewhere: elsewhere}, nil
 }
 
 // quiet reports whether a letter is no message that anybody has to be woken for

@@ -21,9 +21,6 @@ import (
 // line that is up.
 const again = 10 * time.Second
 
-// maxSkew is how far the clocks may differ before it is said.
-const maxSkew = 5 * time.Minute
-
 // line is what belongs to one connection.
 type line struct {
 	*link.Line
@@ -33,12 +30,16 @@ type line struct {
 	read      atomic.Pointer[takeover.Span]
 	taken     chan struct{} // closed when nothing of the relay's keep is missing
 	confirms  chan struct{} // holds one: there is something to confirm
+	time      atomic.Pointer[told]
+	doubted   atomic.Bool // the relay's clock is ahead of another courtyard's
+	now       func() time.Time
 }
 
 // serve does everything that needs the connection, until it ends.
 func (p *Person) serve(ctx context.Context, l *link.Line) {
 	c := p.c
-	cur := &line{Line: l, taken: make(chan struct{}), confirms: make(chan struct{}, 1)}
+	cur := &line{Line: l, taken: make(chan struct{}), confirms: make(chan struct{}, 1), now: c.Clock.Now}
+	cur.time.Store(&told{l.Ready.Time, l.At})
 	cur.read.Store(&takeover.Span{})
 	if skew := time.Duration(l.Ready.Time-l.At.UnixMilli()) * time.Millisecond; skew.Abs() > maxSkew {
 		c.Logger.Warn("this machine's clock differs from the relay's; letters carry the relay's time", "by", skew)
@@ -69,7 +70,7 @@ func (p *Person) serve(ctx context.Context, l *link.Line) {
 	if !p.prepare(ctx) {
 		return
 	}
-	all.Go(func() { p.out.Run(ctx, l.Put, l.Ready.Token) })
+	all.Go(func() { p.out.Run(ctx, cur.put, l.Ready.Token) })
 	all.Go(func() { p.files.Run(ctx, l.Ready.Token) })
 	all.Go(func() { p.wall.Run(ctx, l.Ready.Token) })
 	all.Go(func() { p.confirms(ctx, cur) })

@@ -174,10 +174,10 @@ func (p *Person) assemble() error {
 		Chain:  func(ctx context.Context) (*ident.Chain, error) { return p.book.Refresh(ctx, c.UID) },
 		Opened: p.opened}
 	p.files = &files.Files{DB: p.db, Dir: filepath.Join(c.Dir, "files"), Relay: c.Gate, Clock: c.Clock, Logger: c.Logger, Wake: make(chan struct{}, 1)}
-	p.writer = &outbox.Writer{Book: p.book, Keys: c.Keys, Random: c.Random, Username: c.Username, Now: p.relayTime}
+	p.writer = &outbox.Writer{Book: p.book, Keys: c.Keys, Random: c.Random, Username: c.Username, Date: p.date}
 	p.out = &outbox.Outbox{DB: p.db, Writer: p.writer, Log: p.log, Safe: p.safe, Named: p.named, Clock: c.Clock, Logger: c.Logger, Wake: make(chan struct{}, 1), Given: c.Counts.Given}
 	p.intake = &intake.Intake{Self: c.UID, DB: p.db, Log: p.log, Book: p.book, Ring: p.ring, Files: p.files, Clock: c.Clock, Logger: c.Logger,
-		MoreKeys: p.moreKeys, Counted: c.Counts.Letters, Grown: p.grown,
+		MoreKeys: p.moreKeys, Counted: c.Counts.Letters, Grown: p.grown, Ahead: p.doubt,
 		Owed: func() { clock.Wake(p.out.Wake); clock.Wake(p.files.Wake); clock.Wake(p.heldWake) }}
 	p.issuer = &keys.Issuer{Ring: p.ring, Signer: c.Keys, Clock: c.Clock, Random: c.Random, Stamp: p.relayTime}
 	p.take = &takeover.Takeover{DB: p.db, Take: p.intake.Take,
@@ -334,14 +334,4 @@ func (p *Person) token() string {
 		return l.Ready.Token
 	}
 	return ""
-}
-
-// relayTime is the relay's clock, as far as it is known, in ms: what it said at
-// the beginning of the line, and what has passed since. A small machine may set
-// its own clock right by decades in the middle of a line.
-func (p *Person) relayTime() int64 {
-	if l := p.line(); l != nil {
-		return l.Ready.Time + p.c.Clock.Now().Sub(l.At).Milliseconds()
-	}
-	return clock.Millis(p.c.Clock)
 }

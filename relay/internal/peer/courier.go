@@ -194,7 +194,7 @@ func (c *courier) collect() {
 		c.hurried = false
 		c.until, c.pause = time.Time{}, pause{}
 		for _, l := range c.order {
-			l.until, l.pause = time.Time{}, pause{}
+			l.until, l.pause, l.late.until = time.Time{}, pause{}, time.Time{}
 		}
 	}
 }
@@ -205,6 +205,8 @@ func (c *courier) tell() {
 	for _, l := range c.order {
 		if l.code != "" {
 			lanes[l.to] = LaneState{l.code, l.tries}
+		} else if l.late.from != 0 {
+			lanes[l.to] = LaneState{protocol.CodeClockAhead, l.late.tries}
 		}
 	}
 	c.mu.Lock()
@@ -277,7 +279,7 @@ func (c *courier) connect(ctx context.Context) bool {
 	c.pause, c.tries, c.flying, c.bytes = pause{}, 0, 0, 0
 	for _, lane := range c.order {
 		lane.sent, lane.flying, lane.file, lane.known, lane.more = 0, nil, nil, false, true
-		lane.shown = map[protocol.UID]bool{}
+		lane.shown, lane.late = map[protocol.UID]bool{}, postdated{}
 	}
 	c.round, c.news = false, false
 	c.peers.config.Told.Linked("out", 1)

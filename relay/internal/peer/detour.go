@@ -167,6 +167,7 @@ func (c *courier) goRound(ctx context.Context, w *way) error {
 }
 
 func (c *courier) goLane(ctx context.Context, w *way, l *lane) error {
+	l.recall(c.peers.config.Now())
 	for after := int64(0); ; {
 		page, err := c.peers.config.Store.Parcels(ctx, queue.Away{UID: l.to, Host: c.host}, after, pageParcels)
 		if err != nil {
@@ -174,10 +175,16 @@ func (c *courier) goLane(ctx context.Context, w *way, l *lane) error {
 			return err
 		}
 		if len(page) == 0 {
-			c.drop(l)
+			if l.late.from == 0 {
+				c.drop(l)
+			}
 			return nil
 		}
 		for _, parcel := range page {
+			after = parcel.N
+			if l.passes(parcel) {
+				continue
+			}
 			r, err := c.goParcel(ctx, w, parcel)
 			if err != nil {
 				return err
@@ -188,11 +195,12 @@ func (c *courier) goLane(ctx context.Context, w *way, l *lane) error {
 				c.carried(ctx, parcel, r.Kept, w.by)
 			case r.Op == link.OpRefused && queue.Lasting(r.Code):
 				c.settle(ctx, parcel, r.Code)
+			case r.Op == link.OpRefused && r.Code == protocol.CodeClockAhead && !parcel.File:
+				c.postdated(ctx, l, parcel)
 			default: // the others of this person wait with it
 				l.rewind(parcel.N, c.peers.config.Now(), r.Code)
 				return nil
 			}
-			after = parcel.N
 		}
 	}
 }

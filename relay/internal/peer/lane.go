@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"slices"
 	"time"
 
 	"github.com/courtyard-social/courtyard/protocol"
@@ -34,11 +35,77 @@ type lane struct {
 	tries  int
 	code   string                // why the last try failed
 	shown  map[protocol.UID]bool // writers whose chain was asked for and shown on this link
+	late   postdated
+}
+
+// postdated are letters of a lane that are dated ahead of the clock over there.
+// They wait for it alone: what is dated earlier passes them.
+type postdated struct {
+	from  int64 // letters dated so late, ms, are passed over; 0: none
+	first int64 // the lowest n that was
+	until time.Time
+	pause pause
+	tries int
 }
 
 // ready reports whether the lane has something that may go now.
 func (l *lane) ready(now time.Time) bool {
 	return l.more && l.file == nil && !now.Before(l.until)
+}
+
+// idle reports whether nothing of the lane waits for anything.
+func (l *lane) idle() bool {
+	return !l.more && len(l.flying) == 0 && l.file == nil && l.late.from == 0
+}
+
+// flies reports whether parcel n is on its way.
+func (l *lane) flies(n int64) bool {
+	return slices.ContainsFunc(l.flying, func(p queue.Parcel) bool { return p.N == n })
+}
+
+// passOver makes what is dated as late as parcel n wait alone.
+func (l *lane) passOver(n, dated int64, now time.Time) {
+	p := &l.late
+	if p.from == 0 {
+		p.first, p.until = n, now.Add(p.pause.next())
+		p.tries++
+	}
+	if p.from == 0 || dated < p.from {
+		p.from = dated
+	}
+	p.first = min(p.first, n)
+}
+
+// passes reports whether a parcel is one that waits alone.
+func (l *lane) passes(p queue.Parcel) bool {
+	if l.late.from == 0 || p.File || dated(p.Raw) < l.late.from {
+		return false
+	}
+	l.late.first = min(l.late.first, p.N)
+	return true
+}
+
+// recall makes what was passed over go again when its pause is over, and returns
+// how long it still is.
+func (l *lane) recall(now time.Time) time.Duration {
+	if l.late.from == 0 {
+		return 0
+	}
+	rest := l.late.until.Sub(now)
+	if rest <= 0 {
+		l.late.from = 0
+		l.sent, l.more = min(l.sent, l.late.first-1), true
+	}
+	return max(rest, 0)
+}
+
+// dated is when an envelope says that it was written, ms.
+func dated(raw []byte) int64 {
+	e, err := protocol.ParseEnvelope(raw)
+	if err != nil {
+		return 0 // it was parsed when it was put: whoever gets it now refuses it
+	}
+	return e.TS
 }
 
 // find takes parcel n out of those on their way.
@@ -65,6 +132,9 @@ func (l *lane) rewind(n int64, now time.Time, code string) {
 // moved: something of the lane has arrived.
 func (l *lane) moved() {
 	l.pause, l.tries, l.code, l.until = pause{}, 0, "", time.Time{}
+	if l.late.from == 0 {
+		l.late = postdated{}
+	}
 }
 
 // upload is a file on its way.

@@ -21,6 +21,9 @@ func (c *courier) fill(ctx context.Context) time.Duration {
 		now := c.peers.config.Now()
 		c.turn = (c.turn + 1) % len(c.order)
 		l := c.order[c.turn]
+		if rest := l.recall(now); rest > 0 {
+			wait = min(wait, rest)
+		}
 		if !l.ready(now) {
 			if rest := l.until.Sub(now); l.more && rest > 0 {
 				wait = min(wait, rest)
@@ -28,12 +31,12 @@ func (c *courier) fill(ctx context.Context) time.Duration {
 			passed++
 			continue
 		}
-		sent, err := c.advance(ctx, l)
+		on, err := c.advance(ctx, l)
 		if err != nil {
 			c.lost(ctx, err)
 			return 0
 		}
-		if sent {
+		if on {
 			passed = 0
 		} else {
 			passed++
@@ -45,9 +48,9 @@ func (c *courier) fill(ctx context.Context) time.Duration {
 	return wait
 }
 
-// advance sends the next page of a lane; sent is false if nothing went. An error
-// is the line's.
-func (c *courier) advance(ctx context.Context, l *lane) (sent bool, err error) {
+// advance goes through the next page of a lane and sends it; on is false if it has
+// come no further. An error is the line's.
+func (c *courier) advance(ctx context.Context, l *lane) (on bool, err error) {
 	now := c.peers.config.Now()
 	if !l.known {
 		if err := c.meetReader(ctx, l); err != nil {
@@ -64,27 +67,31 @@ func (c *courier) advance(ctx context.Context, l *lane) (sent bool, err error) {
 	}
 	if len(page) == 0 {
 		l.more = false
-		if len(l.flying) == 0 && l.file == nil {
+		if l.idle() {
 			c.drop(l)
 		}
 		return false, nil
 	}
 	for _, parcel := range page {
+		if l.flies(parcel.N) || l.passes(parcel) {
+			l.sent, on = parcel.N, true
+			continue
+		}
 		if parcel.File && len(l.flying) > 0 {
-			return sent, nil // when those are answered
+			return on, nil // when those are answered
 		}
 		if c.bytes+parcel.Size > windowBytes && c.flying > 0 && !parcel.File {
-			return sent, nil
+			return on, nil
 		}
 		if err := c.send(ctx, l, parcel); err != nil {
-			return sent, err
+			return on, err
 		}
-		sent = true
+		on = true
 		if parcel.File {
-			return sent, nil
+			return on, nil
 		}
 	}
-	return sent, nil
+	return on, nil
 }
 
 func (c *courier) send(ctx context.Context, l *lane, parcel queue.Parcel) error {
@@ -190,11 +197,37 @@ func (c *courier) answered(ctx context.Context, l *lane, parcel queue.Parcel, r 
 			return
 		}
 		l.rewind(parcel.N, now, "")
+	case r.Code == protocol.CodeClockAhead && !parcel.File:
+		c.postdated(ctx, l, parcel)
 	default:
 		l.rewind(parcel.N, now, r.Code)
 	}
-	if !l.more && len(l.flying) == 0 && l.file == nil {
+	if l.idle() {
 		c.drop(l)
+	}
+}
+
+// postdated deals with a letter that the clock over there calls ahead. Where ours
+// says so too by now, or its writer had doubts, it goes back to be sealed anew.
+// Else that clock may be the wrong one: the letter waits, and holds up no other.
+func (c *courier) postdated(ctx context.Context, l *lane, parcel queue.Parcel) {
+	now := c.peers.config.Now()
+	if parcel.Raw == nil { // not kept while it was on its way
+		page, err := c.peers.config.Store.Parcels(ctx, queue.Away{UID: l.to, Host: c.host}, parcel.N-1, 1)
+		if err != nil {
+			c.trouble(ctx, "parcels not read", err)
+			l.rewind(parcel.N, now, protocol.CodeInternal)
+			return
+		}
+		if len(page) == 0 || page[0].N != parcel.N { // its custody has ended
+			return
+		}
+		parcel = page[0]
+	}
+	if at := dated(parcel.Raw); parcel.Unsure || at > now.UnixMilli()+ahead {
+		c.settle(ctx, parcel, protocol.CodeClockAhead)
+	} else {
+		l.passOver(parcel.N, at, now)
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 
 // Order keeps what one link brings for each person in the order of its numbers
 // (section 14): after a refusal that may change, everything later for the same
-// person is refused likewise until that number comes again. Safe for use by
-// several goroutines.
+// person is refused likewise until that number comes again. A letter that is dated
+// ahead holds up nobody's. Safe for use by several goroutines.
 type Order struct {
 	mu   sync.Mutex
 	held map[protocol.UID]hold // guarded by mu; at most maxHeld
@@ -58,7 +58,7 @@ func (o *Order) After(owner protocol.UID, n int64, err error) {
 	h, ok := o.held[owner]
 	code := protocol.CodeOf(err)
 	switch {
-	case err != nil && !Lasting(code):
+	case err != nil && !Lasting(code) && code != protocol.CodeClockAhead:
 		if (!ok || n < h.n) && len(o.held) < maxHeld {
 			if o.held == nil {
 				o.held = map[protocol.UID]hold{}

@@ -38,6 +38,15 @@ func TestOrderHoldsUpWhatComesAfterARefusalThatMayChange(t *testing.T) {
 	if !free(tom, 9) {
 		t.Fatal("held up for ever")
 	}
+	o.After(tom, 7, &protocol.Error{Code: protocol.CodeClockAhead})
+	if !free(tom, 9) {
+		t.Fatal("a clock holds up what comes after")
+	}
+	o.After(tom, 7, full)
+	o.After(tom, 7, &protocol.Error{Code: protocol.CodeClockAhead})
+	if !free(tom, 9) {
+		t.Fatal("what came again and waits alone holds up what comes after")
+	}
 	var none *Order
 	none.After(tom, 1, full)
 	if none.before(tom, 2) != nil {

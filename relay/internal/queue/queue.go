@@ -22,6 +22,7 @@ type Put struct {
 	Data   int    // length of the envelope's data
 	Raw    []byte // the envelope as it came; not changed afterwards
 	Quiet  bool   // nobody need be woken for it (section 16)
+	Unsure bool   // its writer's own clock says that it is dated ahead (section 14)
 
 	Away *Away // the one of For who lives elsewhere; nil: nobody
 	// Of a letter that another relay brought:
@@ -85,6 +86,7 @@ type Parcel struct {
 	At     int64  // ms
 	Raw    []byte // the envelope; nil for a file
 	Quiet  bool   // as it was put
+	Unsure bool   // likewise
 }
 
 // Freed is what a confirmed row gives back.

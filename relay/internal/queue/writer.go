@@ -346,7 +346,7 @@ func (w *Writer) dispatch(ctx context.Context, ledger Ledger, tally *space.Tally
 		return err
 	}
 	size := int64(len(p.Raw))
-	parcel := Parcel{Host: to.away.Host, Sender: p.Sender, To: to.owner, ID: p.ID, Size: size, At: w.now().UnixMilli(), Raw: p.Raw, Quiet: p.Quiet}
+	parcel := Parcel{Host: to.away.Host, Sender: p.Sender, To: to.owner, ID: p.ID, Size: size, At: w.now().UnixMilli(), Raw: p.Raw, Quiet: p.Quiet, Unsure: p.Unsure}
 	if _, err := ledger.Dispatch(ctx, parcel); err != nil {
 		return err
 	}

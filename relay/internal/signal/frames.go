@@ -16,6 +16,8 @@ type request struct {
 	N   int64           `json:"n,omitempty"`
 	// Quiet: nobody need be woken for it (section 16).
 	Quiet bool `json:"quiet,omitempty"`
+	// Unsure: by the writer's own clock it is dated ahead (section 14).
+	Unsure bool `json:"unsure,omitempty"`
 }
 
 // requestDepth: the frame, the envelope and its addresses, and some for keys

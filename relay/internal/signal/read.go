@@ -271,7 +271,7 @@ func (s *socket) keep(r request, e *protocol.Envelope) error {
 			return protocol.Refuse("signal.keep", protocol.CodeBadRequest, "for names others than to and from")
 		}
 	}
-	p := &queue.Put{Sender: s.uid, For: owners, ID: e.ID, Type: e.Type, Data: len(e.Data), Raw: r.Env, Quiet: r.Quiet}
+	p := &queue.Put{Sender: s.uid, For: owners, ID: e.ID, Type: e.Type, Data: len(e.Data), Raw: r.Env, Quiet: r.Quiet, Unsure: r.Unsure}
 	if slices.Contains(owners, e.To.ID) {
 		var err error
 		if p.Away, err = s.elsewhere(e); err != nil {

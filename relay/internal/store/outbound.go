@@ -25,8 +25,8 @@ func (t *Tx) Dispatch(ctx context.Context, p queue.Parcel) (bool, error) {
 	if raw == nil {
 		raw = []byte{}
 	}
-	inserted, err := t.exec(ctx, `INSERT INTO outbound (n, host, sender, recipient, id, file, size, at, env, quiet) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-		ON CONFLICT (sender, recipient, id) DO NOTHING`, n, p.Host, p.Sender[:], p.To[:], p.ID[:], flag(p.File), p.Size, p.At, raw, flag(p.Quiet))
+	inserted, err := t.exec(ctx, `INSERT INTO outbound (n, host, sender, recipient, id, file, size, at, env, quiet, unsure) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+		ON CONFLICT (sender, recipient, id) DO NOTHING`, n, p.Host, p.Sender[:], p.To[:], p.ID[:], flag(p.File), p.Size, p.At, raw, flag(p.Quiet), flag(p.Unsure))
 	return inserted > 0, err
 }
 
@@ -78,14 +78,14 @@ func (s *Store) Parcels(ctx context.Context, to queue.Away, after int64, limit i
 	parcels := []queue.Parcel{}
 	err := s.reader().rows(ctx, func(scan func(...any) error) (bool, error) {
 		var p queue.Parcel
-		var file, quiet int64
-		if err := scan(append(scanParcel(&p, &file), &p.Raw, &quiet)...); err != nil {
+		var file, quiet, unsure int64
+		if err := scan(append(scanParcel(&p, &file), &p.Raw, &quiet, &unsure)...); err != nil {
 			return false, err
 		}
-		p.File, p.Quiet = file == 1, quiet == 1
+		p.File, p.Quiet, p.Unsure = file == 1, quiet == 1, unsure == 1
 		parcels = append(parcels, p)
 		return true, nil
-	}, `SELECT `+parcelColumns+`, env, quiet FROM outbound WHERE host = $1 AND recipient = $2 AND n > $3 ORDER BY n LIMIT CAST($4 AS BIGINT)`,
+	}, `SELECT `+parcelColumns+`, env, quiet, unsure FROM outbound WHERE host = $1 AND recipient = $2 AND n > $3 ORDER BY n LIMIT CAST($4 AS BIGINT)`,
 		to.Host, to.UID[:], after, limit)
 	return parcels, s.wrap("store.Parcels", err)
 }

@@ -141,7 +141,7 @@ export class Publishing {
     } catch (error) {
       if (isProblem(error, 'wall-conflict')) return false;
       if (isProblem(error, 'clock-ahead')) {
-        self.relayTime = (await this.#session.api.relay()).time;
+        await this.#session.askTime();
         return false;
       }
       // A photo that the relay has dropped meanwhile.

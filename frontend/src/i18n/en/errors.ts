@@ -10,7 +10,7 @@ export const errors = {
     'not-allowed': 'This device may not do that. Nothing was changed. Try it on the device you joined with.',
     unauthorized: 'The courtyard did not recognise this device. Your messages here are safe. Reload the app; if that does not help, sign in with your card.',
     'rate-limited': 'That was too often in a short time. Nothing is lost. Wait a minute and try again.',
-    'clock-ahead': 'This device’s clock is fast, so the courtyard refuses what it sends. Nothing is lost. Set the time to automatic; it then goes by itself.',
+    'clock-ahead': 'One of the clocks is wrong, on this device or at a courtyard: what was sent seems to come from the future. Nothing is lost. Set the time of this device to automatic; it goes by itself when the clocks agree.',
     expired: 'It came too late to be of use. Nothing is lost. Try again.',
     'id-reused': 'The courtyard has something else under this number. Your message is safe here. Send it once more.',
     'not-contact': 'They cannot be reached: you are not friends, or there is nobody by this name. Nothing was sent. Ask them for an invitation link.',

@@ -76,6 +76,19 @@ func outbound(t *testing.T, o Opened) {
 	})
 	same(t, lane("b.example", tom, 0, 10), 3)
 
+	// How it was put is kept with it.
+	custody(func(ctx context.Context, l queue.Ledger) {
+		p := parcel("d.example", tom, 5)
+		p.Quiet, p.Unsure = true, true
+		_, err := l.Dispatch(ctx, p)
+		must(t, err)
+	})
+	put, err := o.Store.Parcels(t.Context(), queue.Away{UID: tom, Host: "d.example"}, 0, 10)
+	must(t, err)
+	if len(put) != 1 || !put[0].Quiet || !put[0].Unsure {
+		t.Fatalf("%+v", put)
+	}
+
 	// A file's bytes stay while it waits, also when its last holder has let go.
 	file := protocol.ID{9}
 	must(t, o.Store.Files(t.Context(), func(l files.Ledger) error {
