@@ -10,25 +10,45 @@ import (
 // Seal makes a chat letter of p to another person, for both sides; seq counts
 // p's letters of that conversation from 1. Not for several goroutines.
 func (p *Person) Seal(to *Person, seq int64, text string) (mid protocol.ID, e *protocol.Envelope, err error) {
+	e = &protocol.Envelope{TS: Now(), Type: protocol.TypeChat}
+	mid, err = p.seal(e, to, []protocol.Key32{to.UEK.Key, p.UEK.Key}, seq, text)
+	return mid, e, err
+}
+
+// fleeting is how long SealLive's letters may travel, ms.
+const fleeting = 60_000
+
+// SealLive makes a letter that no relay keeps. Those who measure seal many before
+// they send the first: it is dated as far ahead as the clock of somebody might be,
+// so that it is still good then.
+func (p *Person) SealLive(to *Person, text string) (*protocol.Envelope, error) {
+	ahead := Now() + 4*fleeting
+	e := &protocol.Envelope{TS: ahead, Exp: ahead + fleeting, Type: protocol.TypeLive}
+	_, err := p.seal(e, to, []protocol.Key32{to.UEK.Key}, 1, text)
+	return e, err
+}
+
+// seal fills in e.
+func (p *Person) seal(e *protocol.Envelope, to *Person, keys []protocol.Key32, seq int64, text string) (mid protocol.ID, err error) {
+	e.V, e.From, e.To = 1, p.Address(), to.Address()
 	body, err := message.MarshalBody(message.Text{Text: text})
 	if err != nil {
-		return mid, nil, err
+		return mid, err
 	}
 	if mid, err = protocol.NewID(Random); err != nil {
-		return mid, nil, err
+		return mid, err
 	}
-	e = &protocol.Envelope{V: 1, TS: Now(), Type: protocol.TypeChat, From: p.Address(), To: to.Address()}
 	if e.ID, err = protocol.NewID(Random); err != nil {
-		return mid, nil, err
+		return mid, err
 	}
 	p.clock = max(e.TS, p.clock+1) // never the same twice, so that what is shown is in its order
 	meta, err := message.Meta{Kind: message.KindText, MID: mid, Dev: p.Keys.ID(), Seq: seq, Clock: p.clock,
 		Head: p.Chain.Head(), Chain: p.Chain.Seq(), UEK: to.UEK.Counter}.Marshal()
 	if err != nil {
-		return mid, nil, err
+		return mid, err
 	}
-	e.Data, err = letter.Seal(Random, e, p.Keys, []protocol.Key32{to.UEK.Key, p.UEK.Key}, meta, body)
-	return mid, e, err
+	e.Data, err = letter.Seal(Random, e, p.Keys, keys, meta, body)
+	return mid, err
 }
 
 // Address is where p lives.

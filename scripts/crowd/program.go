@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,6 +34,57 @@ const (
 // Start runs a command line, with what it complains of appended to the file log,
 // and returns when its line that begins with ready has come.
 func Start(ctx context.Context, log, ready string, line ...string) (*Program, error) {
+	lines := make(chan string, 1)
+	p, err := launch(log, line, func(said string) {
+		if strings.HasPrefix(said, ready) {
+			select {
+			case lines <- said:
+			default: // said twice: once is enough
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithTimeout(ctx, Patience)
+	defer stop()
+	select {
+	case p.Said = <-lines:
+		return p, nil
+	case <-p.ended:
+		return nil, p.Trouble(errors.New("ended at once"))
+	case <-ctx.Done():
+		return nil, errors.Join(p.Trouble(ctx.Err()), p.Stop())
+	}
+}
+
+// StartAt runs a program that does not say when it is ready, and returns when
+// something answers at its address.
+func StartAt(ctx context.Context, log, address string, line ...string) (*Program, error) {
+	p, err := launch(log, line, func(string) {})
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithTimeout(ctx, Patience)
+	defer stop()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var dialer net.Dialer
+		if conn, err := dialer.DialContext(ctx, "tcp", address); err == nil {
+			return p, conn.Close()
+		}
+		select {
+		case <-tick.C:
+		case <-p.ended:
+			return nil, p.Trouble(errors.New("ended at once"))
+		case <-ctx.Done():
+			return nil, errors.Join(p.Trouble(ctx.Err()), p.Stop())
+		}
+	}
+}
+
+func launch(log string, line []string, heard func(string)) (*Program, error) {
 	p := &Program{name: strings.TrimSuffix(filepath.Base(log), ".log"), log: log, ended: make(chan struct{}), cmd: exec.Command(line[0], line[1:]...)}
 	p.cmd.Env = Surroundings()
 	complaints, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -51,30 +103,15 @@ func Start(ctx context.Context, log, ready string, line ...string) (*Program, er
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	lines := make(chan string, 1)
 	go func() {
 		defer close(p.ended)
 		for in := bufio.NewScanner(out); in.Scan(); {
-			if strings.HasPrefix(in.Text(), ready) {
-				select {
-				case lines <- in.Text():
-				default: // said twice: once is enough
-				}
-			}
+			heard(in.Text())
 		}
 		// How it ended shows in its log, and in whatever was asked of it.
 		_ = p.cmd.Wait()
 	}()
-	ctx, stop := context.WithTimeout(ctx, Patience)
-	defer stop()
-	select {
-	case p.Said = <-lines:
-		return p, nil
-	case <-p.ended:
-		return nil, p.Trouble(errors.New("ended at once"))
-	case <-ctx.Done():
-		return nil, errors.Join(p.Trouble(ctx.Err()), p.Stop())
-	}
+	return p, nil
 }
 
 // Surroundings is this process's environment without settings of a courtyard.

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/courtyard-social/courtyard/protocol"
-	"github.com/courtyard-social/courtyard/protocol/ident"
-	"github.com/courtyard-social/courtyard/protocol/message"
 	"github.com/courtyard-social/courtyard/scripts/crowd"
 )
 
@@ -27,7 +25,7 @@ const (
 	// underWay bounds a writer's letters that are not accepted yet.
 	underWay = 16
 	// enough bounds a conversation: what has not come by then never will.
-	enough = 3 * time.Minute
+	enough = 5 * time.Minute
 	// askEvery is how often the relay is asked whether it holds letters still.
 	askEvery = 20 * time.Millisecond
 )
@@ -81,8 +79,8 @@ func (y *courtyard) converse(ctx context.Context, from, to []*crowd.Person, c co
 		go func() { ends <- w.run(ctx, c, p) }()
 	}
 	for range writers {
-		if end := <-ends; end != nil {
-			err = errors.Join(err, end)
+		if end := <-ends; err == nil && end != nil {
+			err = end // what follows from it says no more
 			stop()
 		}
 	}
@@ -91,7 +89,7 @@ func (y *courtyard) converse(ctx context.Context, from, to []*crowd.Person, c co
 	}
 	if c.homes {
 		for _, reader := range to {
-			if err := drained(ctx, reader); err != nil {
+			if err := drained(ctx, reader, askEvery); err != nil {
 				return o, err
 			}
 		}
@@ -109,8 +107,8 @@ func (y *courtyard) converse(ctx context.Context, from, to []*crowd.Person, c co
 
 // drained waits until the relay holds nothing for a reader: the home has
 // confirmed all of it.
-func drained(ctx context.Context, p *crowd.Person) error {
-	tick := time.NewTicker(askEvery)
+func drained(ctx context.Context, p *crowd.Person, every time.Duration) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		waiting, err := p.Waiting(ctx)
@@ -125,7 +123,8 @@ func drained(ctx context.Context, p *crowd.Person) error {
 	}
 }
 
-// ready connects the writers and seals all they will send.
+// ready seals all that the writers will send, and then connects them: a socket that
+// nobody reads meanwhile would be closed.
 func (y *courtyard) ready(ctx context.Context, from, to []*crowd.Person, c conversation) ([]*writer, error) {
 	writers := make([]*writer, len(from))
 	ends := make(chan error, len(from))
@@ -139,26 +138,28 @@ func (y *courtyard) ready(ctx context.Context, from, to []*crowd.Person, c conve
 		go func() {
 			free <- struct{}{}
 			defer func() { <-free }()
-			ends <- w.prepare(ctx, c)
+			ends <- w.prepare(c)
 		}()
 	}
 	var err error
 	for range from {
 		err = errors.Join(err, <-ends)
 	}
+	for _, w := range writers {
+		if err == nil {
+			w.socket, err = w.Connect(ctx)
+		}
+	}
 	return writers, err
 }
 
-func (w *writer) prepare(ctx context.Context, c conversation) (err error) {
-	if w.socket, err = w.Connect(ctx); err != nil {
-		return err
-	}
+func (w *writer) prepare(c conversation) error {
 	for i := range c.each {
-		mid, e, err := w.Seal(w.to, int64(i+1), text)
+		mid, _, frame, err := letterFor(pair{from: w.Person, to: w.to}, int64(i+1), false)
 		if err != nil {
 			return err
 		}
-		w.frames = append(w.frames, fmt.Appendf(nil, `{"op":"put","for":["%s","%s"],"env":%s}`, w.to.UID, w.UID, e.Marshal()))
+		w.frames = append(w.frames, frame)
 		if c.homes {
 			w.owed[mid] = true
 		}
@@ -172,7 +173,7 @@ func (w *writer) run(ctx context.Context, c conversation, p *progress) error {
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer stop()
-	all.Go(func() { w.confirms(ctx) })
+	all.Go(func() { confirms(ctx, w.socket, w.seen) })
 	all.Go(func() {
 		for _, frame := range w.frames {
 			select {
@@ -225,21 +226,6 @@ func (w *writer) run(ctx context.Context, c conversation, p *progress) error {
 // since is how long ago the last letter was put, ms.
 func (w *writer) since() float64 { return float64(time.Now().UnixNano()-w.began.Load()) / 1e6 }
 
-// confirms tells the relay how far we are, as an app does once its disk has
-// caught up: not for each row.
-func (w *writer) confirms(ctx context.Context) {
-	for {
-		select {
-		case n := <-w.seen:
-			if w.socket.Write(ctx, fmt.Appendf(nil, `{"op":"confirm","n":%d}`, n)) != nil {
-				return // the reading side tells how the connection ended
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 // arrived takes a row and returns how many of our letters it is a receipt for.
 func (w *writer) arrived(f crowd.Frame) (ticked int, err error) {
 	select { // only the highest counts
@@ -247,23 +233,12 @@ func (w *writer) arrived(f crowd.Frame) (ticked int, err error) {
 	default:
 	}
 	w.seen <- f.N
-	e, err := protocol.ParseEnvelope(f.Env)
-	if err != nil || e.Type != protocol.TypeReceipt || e.From.ID != w.to.UID {
-		return 0, err
-	}
-	opened, err := w.Open(e, w.to)
-	if err != nil {
-		return 0, err
-	}
-	receipt, ok := opened.Body.(message.Home)
-	if !ok || opened.Device.Role != ident.RoleHome {
-		return 0, fmt.Errorf("instead of a home receipt: %s", opened.Meta.Kind)
-	}
-	for _, item := range receipt.Items {
-		if w.owed[item.MID] {
-			delete(w.owed, item.MID)
+	mids, err := receiptOf(w.Person, w.to, f.Env)
+	for _, mid := range mids {
+		if w.owed[mid] {
+			delete(w.owed, mid)
 			ticked++
 		}
 	}
-	return ticked, nil
+	return ticked, err
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,16 +18,25 @@ import (
 type courtyard struct {
 	*crowd.Yard
 	relay *crowd.Program
-	home  *crowd.Program
+	home  *crowd.Program // nil while there is none
+	dir   string
 	comes int // how many callers there were: each has an address of its own
 }
 
+// setup is how a courtyard runs; the zero value is what people get.
+type setup struct {
+	listen string   // another address of this machine than 127.0.0.1
+	flags  []string // of the relay
+	pinned []string // what the relay's command line begins with
+	noHome bool
+}
+
 // open starts a relay and a home for it, with empty data.
-func open(ctx context.Context, dir string) (_ *courtyard, err error) {
+func open(ctx context.Context, dir string, how setup) (_ *courtyard, err error) {
 	y := &courtyard{Yard: &crowd.Yard{
 		Relay: "bin/courtyard-relay", RelayData: filepath.Join(dir, "relay"),
 		Home: "bin/courtyard-home", HomeData: filepath.Join(dir, "home"),
-	}}
+	}, dir: dir}
 	y.Caller = y.caller
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -36,16 +46,26 @@ func open(ctx context.Context, dir string) (_ *courtyard, err error) {
 			err = errors.Join(err, y.close())
 		}
 	}()
-	y.relay, err = crowd.Start(ctx, filepath.Join(dir, "relay.log"), "ready ", y.Relay, "serve", "--data", y.RelayData, "--listen", "127.0.0.1:0")
-	if err != nil {
+	if how.listen == "" {
+		how.listen = "127.0.0.1"
+	}
+	line := slices.Concat(how.pinned, []string{y.Relay, "serve", "--data", y.RelayData, "--listen", how.listen + ":0"}, how.flags)
+	if y.relay, err = crowd.Start(ctx, filepath.Join(dir, "relay.log"), "ready ", line...); err != nil {
 		return nil, err
 	}
 	y.URL = strings.TrimPrefix(y.relay.Said, "ready ")
-	y.home, err = crowd.Start(ctx, filepath.Join(dir, "home.log"), "courtyard-home ", y.Home, "serve", "--data", y.HomeData, "--listen", "127.0.0.1:0", "--relay", y.URL)
-	if err != nil {
-		return nil, err
+	if !how.noHome {
+		if err := y.startHome(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return y, y.Meet(ctx, http.DefaultClient)
+}
+
+// startHome starts the home, with what it has on its disk.
+func (y *courtyard) startHome(ctx context.Context) (err error) {
+	y.home, err = crowd.Start(ctx, filepath.Join(y.dir, "home.log"), "courtyard-home ", y.Home, "serve", "--data", y.HomeData, "--listen", "127.0.0.1:0", "--relay", y.URL)
+	return err
 }
 
 func (y *courtyard) close() error {

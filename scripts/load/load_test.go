@@ -2,25 +2,26 @@ package main
 
 import (
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-func TestProcessorTimeIsReadPastAnyName(t *testing.T) {
-	for name, line := range map[string]string{
-		"plain":   "4242 (relay) S 1 2 3 4 5 6 7 8 9 10 250 75 11 12 20 0 9 0 1 2 3",
-		"hostile": "4242 (a) S 9 9 9 (b) S 1 2 3 4 5 6 7 8 9 10 250 75 11 12 20 0 9 0 1 2 3",
-	} {
-		if got, err := processorOf(line); err != nil || got != 3250*time.Millisecond {
-			t.Errorf("%s: %v, %v", name, got, err)
-		}
+func TestProcessorTimeIsOfThatProcess(t *testing.T) {
+	before, err := processor(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, line := range []string{"", "4242 (relay) S 1 2", "4242 (relay) S 1 2 3 4 5 6 7 8 9 10 x 75 11", "no name at all"} {
-		if got, err := processorOf(line); err == nil {
-			t.Errorf("%q gives %v", line, got)
-		}
+	for began := time.Now(); time.Since(began) < 50*time.Millisecond; {
+	}
+	after, err := processor(os.Getpid())
+	if err != nil || after <= before || after-before > time.Minute {
+		t.Error(before, after, err)
+	}
+	if got, err := processor(1 << 28); err == nil { // above the kernel's largest
+		t.Error("nobody's time is", got)
 	}
 }
 
@@ -73,7 +74,7 @@ func TestFiguresHaveThreeDigits(t *testing.T) {
 }
 
 func TestTheTableIsMarkdownWithStraightColumns(t *testing.T) {
-	var table table
+	table := newTable("what", "figure", "unit", "how")
 	table.add("short", "1", "µs", "somehow")
 	table.figure("something longer", 12345, "letters/s", "otherwise")
 	want := `| what             | figure | unit      | how |
@@ -83,6 +84,43 @@ func TestTheTableIsMarkdownWithStraightColumns(t *testing.T) {
 `
 	if got := table.String(); got != want {
 		t.Errorf("%s", got)
+	}
+}
+
+func TestColumnsOfWordsAreToTheLeft(t *testing.T) {
+	table := newTable("hub", "ratio", "words", "how")
+	table.add("ours", "", "of one", "so")
+	table.add("theirs", "1.5", "", "likewise")
+	want := `| hub    | ratio | words  | how |
+|--------|------:|--------|---|
+| ours   |       | of one | so |
+| theirs |   1.5 |        | likewise |
+`
+	if got := table.String(); got != want {
+		t.Errorf("%s", got)
+	}
+}
+
+// A ratio is of the same round, of servers that promise the same.
+func TestRatiosAreOfTheSameRound(t *testing.T) {
+	rounds := func(cpu ...float64) (all []hubRound) {
+		for _, c := range cpu {
+			all = append(all, hubRound{cpu: c})
+		}
+		return all
+	}
+	ours := &way{name: "ours", paced: rounds(10, 20, 60), full: rounds(5)}
+	kept := &way{name: "kept", kept: true, paced: rounds(100, 100, 100), full: rounds(50)}
+	theirs := &way{name: "theirs", paced: rounds(5, 20, 30), full: rounds(10)}
+	all := []*way{ours, kept, theirs}
+	table := newTable(hubHead...)
+	for _, w := range all {
+		w.report(&table, all)
+	}
+	for i, want := range [][2]string{{"", ""}, {"", ""}, {"2.00", "0.50"}} {
+		if got := [2]string{table.rows[i][6], table.rows[i][7]}; got != want {
+			t.Errorf("%s: %q, not %q", all[i].name, got, want)
+		}
 	}
 }
 

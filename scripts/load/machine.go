@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // machine is where the figures were measured.
@@ -81,29 +83,15 @@ func syncTime(dir string) (time.Duration, error) {
 // tick is the unit of processor time in /proc: a hundredth of a second on Linux.
 const tick = 10 * time.Millisecond
 
-// processor is the time, user and system, that a process has used so far.
+// processor is the time, user and system, that a process has used so far, threads
+// that have ended included: its CPU clock, which is finer than /proc/PID/stat.
 func processor(pid int) (time.Duration, error) {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
+	const scheduled = 2 // CPUCLOCK_SCHED of clock_getcpuclockid(3)
+	var spent unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|scheduled), &spent); err != nil {
+		return 0, fmt.Errorf("the CPU clock of process %d: %w", pid, err)
 	}
-	return processorOf(string(raw))
-}
-
-// processorOf reads a line of /proc/PID/stat, whose second field is a name with
-// anything in it.
-func processorOf(stat string) (time.Duration, error) {
-	end := strings.LastIndexByte(stat, ')')
-	fields := strings.Fields(stat[end+1:])
-	if end < 0 || len(fields) < 13 {
-		return 0, fmt.Errorf("not /proc/PID/stat: %q", stat)
-	}
-	user, err := strconv.ParseInt(fields[11], 10, 64)
-	if err != nil {
-		return 0, err
-	}
-	system, err := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * tick, err
+	return time.Duration(spent.Nano()), nil
 }
 
 // busy is the time that all processors have spent on anything so far.

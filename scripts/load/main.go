@@ -1,6 +1,6 @@
 // Command load measures what a courtyard costs: sealing and opening, letters
-// through a real relay and a real home, history, memory, sizes. It is what
-// scripts/bench runs, from the root of the checkout, after the programs are
+// through a real relay and a real home, history, memory, sizes, and other people's
+// servers beside ours. It is what scripts/bench runs, from the root of the checkout, after the programs are
 // built. Progress goes to stderr, one table to stdout.
 //
 // It must never judge: a slow machine is no failure. It exits with 1 only when
@@ -24,7 +24,8 @@ import (
 type bench struct {
 	quick bool
 	dir   string // for data, removed at the end
-	table table
+	table table  // what is measured in general
+	hubs  table  // relay and other servers, side by side
 }
 
 // part is one group of lines of the table.
@@ -37,16 +38,19 @@ var parts = []part{
 	{"go", (*bench).sealInGo},
 	{"browser", (*bench).sealInBrowser},
 	{"letters", (*bench).letters},
+	{"latency", (*bench).latency},
 	{"across", (*bench).across},
 	{"wall", (*bench).walls},
 	{"history", (*bench).history},
 	{"idle", (*bench).idle},
+	{"backlog", (*bench).backlog},
+	{"hub", (*bench).hub},
 	{"size", (*bench).sizes},
 }
 
 func main() {
 	quick := flag.Bool("quick", false, "a short run, rougher figures")
-	only := flag.String("only", "", "some parts: go,browser,letters,across,wall,history,idle,size")
+	only := flag.String("only", "", "some parts: "+names())
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -69,7 +73,7 @@ func run(ctx context.Context, quick bool, only string) (err error) {
 	if err != nil {
 		return err
 	}
-	b := &bench{quick: quick}
+	b := &bench{quick: quick, table: newTable("what", "figure", "unit", "how"), hubs: newTable(hubHead...)}
 	if b.dir, err = os.MkdirTemp(root, "run-"); err != nil {
 		return err
 	}
@@ -96,8 +100,20 @@ func run(ctx context.Context, quick bool, only string) (err error) {
 		return err
 	}
 	fmt.Printf("%s; load before %s, after %s\n\n", machine.text, machine.load, after)
-	fmt.Print(b.table.String())
+	for _, t := range []table{b.table, b.hubs} {
+		if len(t.rows) > 0 {
+			fmt.Println(t.String())
+		}
+	}
 	return errors.Join(failures...)
+}
+
+func names() string {
+	var all []string
+	for _, p := range parts {
+		all = append(all, p.name)
+	}
+	return strings.Join(all, ",")
 }
 
 func choose(only string) ([]part, error) {

@@ -49,7 +49,7 @@ func (b *bench) walls(ctx context.Context) error {
 			return fmt.Errorf("BenchmarkWall of ./relay has no %q", line[0])
 		}
 		b.table.figure("public wall: "+line[1], median(found["reads/s"]), "reads/s", how)
-		b.table.figure("the same, relay", median(found["CPU-s/M"]), "CPU-s per million", "user and system, /proc/PID/stat")
+		b.table.figure("the same, relay", median(found["CPU-s/M"]), "CPU-s per million", "user and system")
 		how = "likewise"
 	}
 	return nil

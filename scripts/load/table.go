@@ -5,36 +5,76 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
 // table is what the person reads: also Markdown, so that it can be put on a page as it is.
-type table struct{ rows [][4]string }
-
-func (t *table) add(what, figure, unit, how string) {
-	t.rows = append(t.rows, [4]string{what, figure, unit, how})
+type table struct {
+	head []string
+	rows [][]string
 }
+
+func newTable(head ...string) table { return table{head: head} }
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
 // figure adds a number.
 func (t *table) figure(what string, n float64, unit, how string) { t.add(what, digits(n), unit, how) }
 
-// String is the table with its columns under each other.
+// String is the table with its columns under each other, those of figures to the right.
 func (t *table) String() string {
-	rows := append([][4]string{{"what", "figure", "unit", "how"}}, t.rows...)
-	var wide [4]int
-	for _, r := range rows {
-		for i, cell := range r {
-			wide[i] = max(wide[i], utf8.RuneCountInString(cell))
+	rows := append([][]string{t.head}, t.rows...)
+	wide := make([]int, len(t.head))
+	right := make([]bool, len(t.head))
+	for i := range t.head {
+		figures, words := 0, 0
+		for k, r := range rows {
+			wide[i] = max(wide[i], utf8.RuneCountInString(r[i]))
+			switch {
+			case k == 0 || r[i] == "" || r[i] == "-":
+			case isFigure(r[i]):
+				figures++
+			default:
+				words++
+			}
+		}
+		right[i] = figures > 0 && words == 0
+	}
+	wide[len(wide)-1] = 0 // nothing stands behind it
+	var out strings.Builder
+	line := func(cells []string) {
+		for i, cell := range cells {
+			width := wide[i]
+			if !right[i] {
+				width = -width
+			}
+			out.WriteString("| " + pad(cell, width) + " ")
+		}
+		out.WriteString("|\n")
+	}
+	line(t.head)
+	for i, width := range wide {
+		switch {
+		case width == 0:
+			out.WriteString("|---")
+		case right[i]:
+			out.WriteString("|" + dashes(width+1) + ":")
+		default:
+			out.WriteString("|" + dashes(width+2))
 		}
 	}
-	var out strings.Builder
-	for i, r := range rows {
-		fmt.Fprintf(&out, "| %s | %s | %s | %s |\n", pad(r[0], -wide[0]), pad(r[1], wide[1]), pad(r[2], -wide[2]), r[3])
-		if i == 0 {
-			fmt.Fprintf(&out, "|%s|%s:|%s|---|\n", dashes(wide[0]+2), dashes(wide[1]+1), dashes(wide[2]+2))
-		}
+	out.WriteString("|\n")
+	for _, r := range t.rows {
+		line(r)
 	}
 	return out.String()
+}
+
+// isFigure reports whether a cell begins with a number.
+func isFigure(cell string) bool {
+	digits := strings.TrimPrefix(cell, "-")
+	return digits != "" && unicode.IsDigit(rune(digits[0]))
 }
 
 func dashes(n int) string { return strings.Repeat("-", n) }
