@@ -2,6 +2,7 @@ package peer
 
 import (
 	"bufio"
+	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -60,7 +61,8 @@ func dialMQTT(c *conn, i int, receives bool, qos byte) (Client, error) {
 		}
 	}
 	hello := append(mqttText(nil, "MQTT"), 4, flags, 0, 0) // version 3.1.1, no keep-alive
-	hello = mqttText(hello, fmt.Sprintf("%s%d-%d", role, i, qos))
+	// A session of its own each time: of one that is taken up again the last packets would come once more.
+	hello = mqttText(hello, fmt.Sprintf("%s%d-%s", role, i, rand.Text()))
 	if err := m.packet(mqttConnect, hello); err != nil {
 		return nil, err
 	}
