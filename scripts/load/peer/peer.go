@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/courtyard-social/courtyard/scripts/crowd"
+	"github.com/courtyard-social/courtyard/scripts/ports"
 )
 
 // Kind is a server that Debian has.
@@ -73,7 +74,7 @@ func (k Kind) Start(ctx context.Context, dir string, pinned []string) (*Server, 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := ports.Free("127.0.0.1")
 	if err != nil {
 		return nil, err
 	}
@@ -110,14 +111,6 @@ func (s *Server) Dial(ctx context.Context, w Way, i int, receives bool) (Client,
 		return nil, fmt.Errorf("%s: %w", s.Kind.Name, err)
 	}
 	return client, c.SetDeadline(time.Time{})
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
 // version is what the package manager says.
