@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/courtyard-social/courtyard/scripts/crowd"
+	"github.com/courtyard-social/courtyard/scripts/netns"
 )
 
 // play makes the faults of a plan come and go, and returns when all are over.
@@ -54,7 +55,7 @@ func (t *town) befall(ctx context.Context, f fault) error {
 	}
 	// The end must come even if the run is given up.
 	rest := context.WithoutCancel(ctx)
-	system := func(line string) func() error { return func() error { return ip(rest, line) } }
+	system := func(line string) func() error { return func() error { return netns.IP(rest, line) } }
 	switch f.Kind {
 	case kill:
 		return both(func() error { return m.off((*crowd.Program).Kill) }, func() error { return m.on(ctx) })
@@ -69,7 +70,7 @@ func (t *town) befall(ctx context.Context, f fault) error {
 		route := "-n " + m.name + " route %s blackhole " + other.address + "/32"
 		// A connection that is open would be found to be silent only after a minute; one
 		// that ends now has the relay look for another way.
-		return both(func() error { return errors.Join(ip(rest, fmt.Sprintf(route, "add")), there.spoil("reset")) }, system(fmt.Sprintf(route, "del")))
+		return both(func() error { return errors.Join(netns.IP(rest, fmt.Sprintf(route, "add")), there.spoil("reset")) }, system(fmt.Sprintf(route, "del")))
 	case reset:
 		return y.spoil("reset")
 	case half:
