@@ -21,20 +21,26 @@ const folder = "/run/netns/"
 
 // Run runs a command of the system, which says why it fails.
 func Run(ctx context.Context, name string, args ...string) error {
-	if out, err := exec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	return Feed(ctx, "", name, args...)
+}
+
+// Feed is Run for a command that reads.
+func Feed(ctx context.Context, input, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdin = strings.NewReader(input)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s%s", name, strings.Join(args, " "), err, strings.TrimSpace(string(out)), indented(input))
 	}
 	return nil
 }
 
-// IP runs lines of ip(8), one after another.
+func indented(input string) string {
+	return strings.ReplaceAll("\n"+strings.TrimSpace(input), "\n", "\n\t")
+}
+
+// IP runs lines of ip(8), one after another, as far as they go well.
 func IP(ctx context.Context, lines ...string) error {
-	for _, line := range lines {
-		if err := Run(ctx, "ip", strings.Fields(line)...); err != nil {
-			return err
-		}
-	}
-	return nil
+	return Feed(ctx, strings.Join(lines, "\n"), "ip", "-batch", "-")
 }
 
 // Space is a network namespace, known to ip(8) by its name.
@@ -42,17 +48,15 @@ type Space string
 
 // New makes one, in which nothing is up but the loopback.
 func New(ctx context.Context, name string) (Space, error) {
-	return Space(name), IP(ctx, "netns add "+name, "-n "+name+" link set lo up")
+	if err := IP(ctx, "netns add "+name); err != nil {
+		return "", err
+	}
+	return Space(name), Space(name).IP(ctx, "link set lo up")
 }
 
 // IP runs lines of ip(8) inside.
 func (s Space) IP(ctx context.Context, lines ...string) error {
-	for _, line := range lines {
-		if err := IP(ctx, "-n "+string(s)+" "+line); err != nil {
-			return err
-		}
-	}
-	return nil
+	return Feed(ctx, strings.Join(lines, "\n"), "ip", "-n", string(s), "-batch", "-")
 }
 
 // Inside is a command line that runs inside.
