@@ -84,6 +84,9 @@ func (n *internet) buildRelay(ctx context.Context) error {
 	if err := n.relay.IP(ctx, "link set wan up"); err != nil {
 		return err
 	}
+	if err := netns.IP(ctx, fmt.Sprintf("route add 5.5.1.0/30 via 5.0.%d.2", relayNumber)); err != nil {
+		return err
+	}
 	n.behind = true
 	return n.placeRelay(ctx, false)
 }
@@ -95,7 +98,7 @@ func (n *internet) placeRelay(ctx context.Context, behind bool) error {
 		return nil
 	}
 	n.behind = behind
-	address, router, rules := relayAddress, fmt.Sprintf("5.5.%d.1", relayNumber), plain.rules("")
+	address, router, rules := relayAddress, "5.5.1.1", plain.rules("")
 	if behind {
 		address, router, rules = relayInside, "10.8.0.1", oneToOne(relayAddress, relayInside)
 	}

@@ -92,6 +92,12 @@ func oneToOne(outer, inner string) string {
 		[]string{`oifname "wan" snat to ` + outer}, []string{fmt.Sprintf(`iifname "wan" ip daddr %s dnat to %s`, outer, inner)})
 }
 
+// shared is the rules of a provider's router that gives many customers one address
+// (carrier-grade NAT), port-restricted.
+func shared(outer string) string {
+	return table(`iifname "lan" accept`, nil, []string{`oifname "wan" snat to ` + outer}, nil)
+}
+
 func table(passes string, forward, source, destination []string) string {
 	var out strings.Builder
 	out.WriteString("flush ruleset\ntable ip router {\n")

@@ -23,20 +23,15 @@ type site struct {
 	number         int
 	gate, provider netns.Space
 	kind           kind
+	// lease rises each time the site becomes something: what a program has learnt of a
+	// network, it has learnt of an address.
+	lease int
 }
 
-func (s *site) transit() string { return fmt.Sprintf("5.0.%d.2", s.number) }
+func (s *site) network() string { return fmt.Sprintf("5.%d.%d", 10+s.lease, s.number) }
 
 // public is the address that the internet sees hosts of this site come from.
-func (s *site) public() string {
-	if s.kind == double {
-		return s.transit()
-	}
-	return s.given()
-}
-
-// given is the address that the gate has from its provider unless that translates.
-func (s *site) given() string { return fmt.Sprintf("5.5.%d.2", s.number) }
+func (s *site) public() string { return s.network() + ".2" }
 
 // host is an address in the site's own network.
 func (s *site) host(n int) string { return fmt.Sprintf("192.168.%d.%d", s.number, n) }
@@ -76,7 +71,7 @@ func newSite(ctx context.Context, name string, number int) (*site, error) {
 	if err := netns.IP(ctx, fmt.Sprintf("link add wan netns %s type veth peer name lan netns %s", s.gate, s.provider)); err != nil {
 		return nil, err
 	}
-	if err := s.provider.IP(ctx, "link set lan up", fmt.Sprintf("addr add 5.5.%d.1/30 dev lan", number), fmt.Sprintf("addr add 100.64.%d.1/30 dev lan", number)); err != nil {
+	if err := s.provider.IP(ctx, "link set lan up"); err != nil {
 		return nil, err
 	}
 	if err := s.gate.IP(ctx, "link set wan up", "link add lan type bridge", "link set lan up", "addr add "+s.host(1)+"/24 dev lan"); err != nil {
@@ -89,7 +84,7 @@ func newSite(ctx context.Context, name string, number int) (*site, error) {
 	return s, s.become(ctx, port)
 }
 
-// newProvider makes a provider's router and routes what it gives out.
+// newProvider makes a provider's router.
 func newProvider(ctx context.Context, name string, number int) (netns.Space, error) {
 	provider, err := newRouter(ctx, name+"isp")
 	if err != nil {
@@ -98,24 +93,36 @@ func newProvider(ctx context.Context, name string, number int) (netns.Space, err
 	if err := netns.IP(ctx,
 		fmt.Sprintf("link add %s type veth peer name wan netns %s", name, provider),
 		"link set "+name+" up",
-		fmt.Sprintf("addr add 5.0.%d.1/30 dev %s", number, name),
-		fmt.Sprintf("route add 5.5.%d.0/30 via 5.0.%d.2", number, number)); err != nil {
+		fmt.Sprintf("addr add 5.0.%d.1/30 dev %s", number, name)); err != nil {
 		return provider, err
 	}
 	return provider, provider.IP(ctx, "link set wan up", fmt.Sprintf("addr add 5.0.%d.2/30 dev wan", number), fmt.Sprintf("route add default via 5.0.%d.1", number))
 }
 
-// become changes how the site's routers treat what passes. Every flow through them is forgotten.
+// become changes how the site's routers treat what passes, and its address. Every flow
+// through them is forgotten.
 func (s *site) become(ctx context.Context, k kind) error {
-	s.kind = k
-	outer, network := plain, fmt.Sprintf("5.5.%d", s.number)
-	if k == double {
-		outer, network = port, fmt.Sprintf("100.64.%d", s.number)
+	if s.lease > 0 {
+		if err := netns.IP(ctx, fmt.Sprintf("route del %s.0/30", s.network())); err != nil {
+			return err
+		}
 	}
-	if err := s.gate.IP(ctx, "addr flush dev wan", "addr add "+network+".2/30 dev wan", "route replace default via "+network+".1"); err != nil {
+	s.kind = k
+	s.lease++
+	between, outer := s.network(), plain.rules("")
+	if k == double {
+		between, outer = fmt.Sprintf("100.64.%d", s.number), shared(s.public())
+	}
+	if err := netns.IP(ctx, fmt.Sprintf("route add %s.0/30 via 5.0.%d.2", s.network(), s.number)); err != nil {
 		return err
 	}
-	if err := load(ctx, s.provider, outer.rules("")); err != nil {
+	if err := s.provider.IP(ctx, "addr flush dev lan", "addr add "+between+".1/30 dev lan"); err != nil {
+		return err
+	}
+	if err := s.gate.IP(ctx, "addr flush dev wan", "addr add "+between+".2/30 dev wan", "route replace default via "+between+".1"); err != nil {
+		return err
+	}
+	if err := load(ctx, s.provider, outer); err != nil {
 		return err
 	}
 	return load(ctx, s.gate, k.rules(s.host(innermost)))
