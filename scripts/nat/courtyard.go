@@ -52,7 +52,7 @@ func (c *courtyard) startRelay(ctx context.Context) error {
 	c.relay, err = crowd.Start(ctx, c.data("relay.log"), "ready ", c.net.relay.Inside(c.program("courtyard-relay"), "serve",
 		"--data", c.data("relay"), "--host", relayAddress, "--listen", "127.0.0.1:8787",
 		"--tls-listen", listen+":443", "--tls-certificate", c.cert, "--tls-key", c.key,
-		"--turn", "on", "--turn-listen", listen, "--turn-bandwidth", "0", "--space-mib", "8192")...)
+		"--turn", "on", "--turn-listen", listen, "--public-ip", relayAddress, "--turn-bandwidth", "0", "--space-mib", "8192")...)
 	return err
 }
 

@@ -54,6 +54,14 @@ func (p *pair) way(house netip.Prefix) way {
 	return direct
 }
 
+// since is when it came about after the app was opened.
+func (p peer) since() string {
+	if p.Connected == nil {
+		return ""
+	}
+	return fmt.Sprintf(" %.0f ms", *p.Connected)
+}
+
 func addressOf(end string) netip.Addr {
 	at, err := netip.ParseAddrPort(end)
 	if err != nil {

@@ -90,6 +90,7 @@ func (l *lab) play(ctx context.Context, number int, c combination) outcome {
 		{"home", l.reachHome},
 		{"friend", l.reachFriend},
 		{"photo", l.photo},
+		{"call", l.call},
 		{"network", l.network},
 	}
 	for _, step := range steps {
@@ -165,7 +166,7 @@ func (l *lab) reachHome(ctx context.Context, r *outcome) error {
 	if err != nil {
 		return err
 	}
-	r.home = l.told(got)
+	r.home = l.told(got) + got.since()
 	l.equal("the home is reached", got.Pair.way(l.house()), want)
 	return nil
 }
@@ -173,12 +174,20 @@ func (l *lab) reachHome(ctx context.Context, r *outcome) error {
 func (l *lab) reachFriend(ctx context.Context, r *outcome) error {
 	got, err := l.mei.connected(ctx, toFriend, func(peer) bool { return true })
 	if err != nil {
-		return err
+		return l.withFriend(err)
 	}
-	r.friend = l.told(got)
+	r.friend = l.told(got) + got.since()
 	l.equal("the friend is reached", got.Pair.way(l.house()), r.of.toFriend())
 	l.lent(got, r)
 	return nil
+}
+
+// withFriend adds how the connections look from the other side.
+func (l *lab) withFriend(err error) error {
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
+	defer stop()
+	all, unseen := l.tom.peers(ctx)
+	return errors.Join(fmt.Errorf("%w; at the friend's %s", err, described(all)), unseen)
 }
 
 // lent looks how the phone gets to the address that it was lent, if it uses one.
@@ -194,9 +203,6 @@ func (l *lab) told(p peer) string {
 	out := string(p.Pair.way(l.house()))
 	if p.Pair.Local == "relay" {
 		out += " " + p.Pair.Relayed
-	}
-	if p.Connected != nil {
-		out += fmt.Sprintf(" %.0f ms", *p.Connected)
 	}
 	return out
 }

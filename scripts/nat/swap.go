@@ -13,6 +13,8 @@ const (
 	uploadSpeed = 6
 	// underWay is how much of the photo has left the phone when its network is swapped.
 	underWay = 4 << 20
+	// aLot of frames are more than can be under way when the network is swapped.
+	aLot = 30
 	// recovery is how long anything may take to go on after that.
 	recovery = time.Minute
 )
@@ -37,6 +39,7 @@ func (l *lab) swap(ctx context.Context) error {
 	}{
 		{"start", func(ctx context.Context) error { return l.arrange(ctx, before) }},
 		{"open", func(ctx context.Context) error { return l.chat(ctx, &r) }},
+		{"call", l.swapCall},
 		{"upload", l.swapUpload},
 	} {
 		within, over := context.WithTimeout(ctx, 2*stepTime)
@@ -48,6 +51,43 @@ func (l *lab) swap(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// swapCall leaves in the middle of a call and comes back: both go on hearing each other.
+func (l *lab) swapCall(ctx context.Context) error {
+	if _, err := l.dial(ctx); err != nil {
+		return err
+	}
+	for _, change := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"to mobile", l.leave},
+		{"back to Wi-Fi", func(ctx context.Context) error { return l.net.phone.move(ctx, "wifi", l.net.flat, innermost) }},
+	} {
+		for _, p := range []*person{l.mei, l.tom} {
+			if _, err := p.hears(ctx, heard{}); err != nil {
+				return err
+			}
+		}
+		if err := change.do(ctx); err != nil {
+			return err
+		}
+		began := time.Now()
+		for _, p := range []*person{l.mei, l.tom} {
+			// What was under way still comes; what comes after that was sent after the change.
+			at, err := p.hears(ctx, heard{})
+			if err != nil {
+				return err
+			}
+			if _, err := p.hears(ctx, heard{Frames: at.Heard.Frames + aLot, Energy: at.Heard.Energy}); err != nil {
+				return fmt.Errorf("%s, %s: %w", change.what, p.name, err)
+			}
+		}
+		l.equal("swap: the call goes on "+change.what+" within a minute", time.Since(began) < recovery, true)
+		l.say("the call went on after %v", time.Since(began).Round(time.Millisecond))
+	}
+	return l.hangUp(ctx)
 }
 
 // swapUpload leaves while a photo is on its way, and writes before and after.

@@ -3,7 +3,7 @@
  * what they see is told back, and judged there.
  */
 import { chromium, expect, test, type BrowserContext } from '@playwright/test';
-import { diagnosis, makePhoto, savesPhoto, sendsPhoto } from './screens';
+import { diagnosis, hangsUp, makePhoto, savesPhoto, seesItEnd, sendsPhoto } from './screens';
 import { hasHome } from '../stage/story';
 import { Person } from '../stage/person';
 import { peersOf, watchPeers } from './peers';
@@ -77,6 +77,14 @@ async function does(request: Request): Promise<unknown> {
       return sendsPhoto(person, asked(request, 'path'), asked(request, 'caption'));
     case 'savePhoto':
       return savesPhoto(person, asked(request, 'caption'), asked(request, 'path'), Number(asked(request, 'patience')));
+    case 'call':
+      return person.presses(`Call ${asked(request, 'name')} with video`);
+    case 'answer':
+      return person.presses('Answer');
+    case 'hangUp':
+      return hangsUp(person);
+    case 'seesItEnd':
+      return seesItEnd(person);
     case 'peers':
       return peersOf(person.page);
     case 'complaints':

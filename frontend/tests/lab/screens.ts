@@ -44,3 +44,17 @@ export async function savesPhoto(person: Person, caption: string, path: string, 
   await person.presses('Close');
   await expect(glass).toHaveCount(0);
 }
+
+export async function hangsUp(person: Person): Promise<void> {
+  await person.presses('Hang up');
+  await seesItEnd(person);
+}
+
+/** The call's screen goes away by itself, or says that it is over and is closed. */
+export async function seesItEnd(person: Person): Promise<void> {
+  const screen = person.page.getByRole('dialog', { name: /^Call with/u });
+  const close = screen.getByRole('button', { name: 'Close' });
+  await expect(close.or(person.composer)).toBeVisible();
+  await person.tapsIfThere(close);
+  await expect(screen).toHaveCount(0);
+}
