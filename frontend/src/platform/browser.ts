@@ -75,6 +75,7 @@ export function browserPlatform(): Platform {
     },
     photos: async () => (await import('./photo')).photoTools,
     push: async () => (await import('./push')).pushTools,
+    rtc: async () => ('RTCPeerConnection' in globalThis ? (await import('./rtc')).rtcTools : undefined),
     report: (error) => {
       console.error(error);
     },

@@ -63,6 +63,122 @@ export interface PushTools {
   hear(listener: (word: unknown) => void): () => void;
 }
 
+/** Where a path between two devices may be looked for, as the courtyard names it. */
+export interface IceServer {
+  readonly urls: readonly string[];
+  readonly username?: string;
+  readonly credential?: string;
+}
+
+/** `host`: an address of its own; `srflx`, `prflx`: as others see it; `relay`: lent by the courtyard. */
+export type CandidateKind = 'host' | 'srflx' | 'prflx' | 'relay';
+
+/** As it travels to the other side; `sdpMid` undefined: of the first part. */
+export interface RemoteCandidate {
+  readonly candidate: string;
+  readonly sdpMid?: string | undefined;
+}
+
+/** One of this side. */
+export interface Candidate extends RemoteCandidate {
+  readonly kind: CandidateKind;
+  readonly protocol: 'udp' | 'tcp';
+  /** also a name ending in `.local`, where the browser hides the address */
+  readonly address: string;
+  readonly port: number;
+  /** the server it was learned from, where the browser tells */
+  readonly server: string | undefined;
+}
+
+export interface Description {
+  readonly type: 'offer' | 'answer';
+  readonly sdp: string;
+}
+
+/** The path that is used now. */
+export interface ChosenPair {
+  readonly local: CandidateKind;
+  readonly remote: CandidateKind;
+  readonly protocol: 'udp' | 'tcp';
+  /** how this side reaches the address it was lent */
+  readonly relayProtocol: 'udp' | 'tcp' | 'tls' | undefined;
+  /** `ip:port` of both ends, where the browser tells */
+  readonly from: string;
+  readonly to: string;
+  /** ms there and back */
+  readonly roundTrip: number | undefined;
+}
+
+export type PeerState = 'new' | 'connecting' | 'connected' | 'disconnected' | 'failed' | 'closed';
+
+export interface PeerChannel {
+  readonly label: string;
+  readonly protocol: string;
+  readonly open: boolean;
+  /** bytes handed over and not sent yet */
+  readonly buffered: number;
+  /** Throws when it is not open. */
+  send(text: string): void;
+  /** Nothing is heard of it any more. */
+  close(): void;
+}
+
+export interface PeerChannelListener {
+  opened(): void;
+  /** texts only; what is none is dropped */
+  message(text: string): void;
+  closed(): void;
+  /** not much is buffered any more */
+  drained(): void;
+}
+
+export interface PeerListener {
+  state(state: PeerState): void;
+  /** one more of this side; undefined: that was all */
+  candidate?(candidate: Candidate | undefined): void;
+  /** Something was added that the other side has to be told by a new offer. */
+  negotiate?(): void;
+  /** The other side has opened a channel: who listens to it; undefined refuses it. */
+  channel?(channel: PeerChannel): PeerChannelListener | undefined;
+  track?(track: MediaStreamTrack, stream: MediaStream | undefined): void;
+}
+
+/** A track on its way to the other side. */
+export interface PeerTrack {
+  /** Another in its place, or silence; nothing is negotiated. */
+  replace(track: MediaStreamTrack | undefined): Promise<void>;
+  remove(): void;
+}
+
+/** One connection to another device. */
+export interface Peer {
+  readonly state: PeerState;
+  /** No offer is on its way in either direction. */
+  readonly settled: boolean;
+  /** Makes and takes on the offer or answer that is due; it holds the candidates known by then. */
+  describe(): Promise<Description>;
+  /** What the other side said. An offer against one of our own takes that back. Rejects for what is none. */
+  accept(description: Description): Promise<void>;
+  /** One of the other side, also before its description. Rejects for what is none. */
+  add(candidate: RemoteCandidate): Promise<void>;
+  /** All candidates of this side once no more come, or those known after `ms`. */
+  gathered(ms: number): Promise<readonly Candidate[]>;
+  /** The present description with all candidates known now. */
+  readonly description: Description | undefined;
+  channel(label: string, protocol: string, listener: PeerChannelListener): PeerChannel;
+  send(track: MediaStreamTrack, stream: MediaStream): PeerTrack;
+  /** Looks for a path anew with the next offer. */
+  restart(): void;
+  pair(): Promise<ChosenPair | undefined>;
+  /** Nothing is heard of it any more. */
+  close(): void;
+}
+
+export interface RtcTools {
+  /** `policy` `relay`: no address but those lent by the courtyard is used or told. */
+  connect(servers: readonly IceServer[], policy: 'all' | 'relay', listener: PeerListener): Peer;
+}
+
 export interface Platform {
   /** of the courtyard that served the app: `https://host[:port]` */
   readonly origin: string;
@@ -93,6 +209,8 @@ export interface Platform {
   photos(): Promise<PhotoTools>;
   /** Likewise. */
   push(): Promise<PushTools>;
+  /** Likewise; undefined where the browser has none. */
+  rtc(): Promise<RtcTools | undefined>;
   /** A defect of this program, for whoever looks at the console. Never with what somebody wrote. */
   readonly report: (error: unknown) => void;
   /** The app stands: time for what it needs only the next time (the service worker). */

@@ -4,7 +4,8 @@
  */
 
 import { WebSocket as NodeSocket } from 'undici';
-import type { Channel, Platform, PhotoTools, PushAddress, PushTools, Socket, SocketListener, Turn } from './platform';
+import type { Channel, Platform, PhotoTools, PushAddress, PushTools, RtcTools, Socket, SocketListener, Turn } from './platform';
+import { TestRtc } from './testpeers';
 
 let houses = 1;
 
@@ -19,6 +20,8 @@ export class TestBrowser {
   /** survives the end of every tab */
   note: string | undefined;
   readonly pushes = new TestPushes();
+  /** undefined: a browser without */
+  rtc: TestRtc | undefined = new TestRtc();
   readonly #locks = new Map<string, Promise<unknown>>();
   readonly #channels = new Map<string, Set<(message: unknown) => void>>();
   readonly #tabs = new Set<TestTab>();
@@ -289,6 +292,10 @@ export class TestTab implements Platform {
 
   push(): Promise<PushTools> {
     return Promise.resolve(this.browser.pushes);
+  }
+
+  rtc(): Promise<RtcTools | undefined> {
+    return Promise.resolve(this.browser.rtc);
   }
 
   readonly report = (error: unknown): void => {
