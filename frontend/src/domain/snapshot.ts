@@ -11,7 +11,7 @@ const CARD_PAUSE = 3 * 24 * 60 * 60_000;
 
 export const STARTING: State = {
   phase: 'starting', account: undefined, link: 'offline', home: { state: 'none' }, space: undefined, card: { state: 'none', at: 0 }, homeAsks: [],
-  homeTwice: false, findable: true, unread: 0, requests: 0,
+  homeTwice: false, findable: true, relayed: false, unread: 0, requests: 0,
 };
 
 export const OUT: State = { ...STARTING, phase: 'out' };
@@ -30,6 +30,7 @@ export function snapshot(session: Session): State {
     homeAsks: household.asks,
     homeTwice,
     findable: vault.data.settings['findable'] !== false,
+    relayed: vault.data.settings['relayed'] === true,
     unread: talks.unread,
     requests: people.all.filter(({ state }) => state === 'asks').length,
   };

@@ -32,6 +32,8 @@ export interface TransferSurroundings {
   /** whether there is a home to ask for what the relay has no more */
   readonly hasHome: () => boolean;
   askHome(method: string, params: JsonObject): Promise<JsonObject>;
+  /** the device of the friend who sent it, while there is a way to it */
+  aside(id: string, offset: number, size: number): Promise<Bytes> | undefined;
   /** a file is all up: its letter may go */
   uploaded(): void;
   /** it was refused, so its letter cannot go */
@@ -172,6 +174,7 @@ export class Transfers {
   }
 
   async #fetch(id: string, size: number, progress?: (part: number) => void): Promise<void> {
+    if (await this.#fetchAside(id, size, progress)) return;
     try {
       await this.#pieces(id, size, progress, (offset) => this.#fromRelay(id, offset));
     } catch (error) {
@@ -181,6 +184,19 @@ export class Transfers {
       await this.#pieces(id, size, progress, (offset) => this.#fromHome(id, offset));
     }
     await this.#around.files.trim();
+  }
+
+  /** Straight from the friend's device; what of it has come stays when the way ends. */
+  async #fetchAside(id: string, size: number, progress?: (part: number) => void): Promise<boolean> {
+    const { aside, files } = this.#around;
+    try {
+      await this.#pieces(id, size, progress, (offset) => aside(id, offset, size) ?? Promise.reject(new Trouble('offline')));
+    } catch (error) {
+      if (codeOf(error) === 'internal') throw error;
+      return false;
+    }
+    await files.trim();
+    return true;
   }
 
   async #pieces(id: string, size: number, progress: ((part: number) => void) | undefined, next: (offset: number) => Promise<Bytes>): Promise<void> {

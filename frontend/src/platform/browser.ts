@@ -76,6 +76,7 @@ export function browserPlatform(): Platform {
     photos: async () => (await import('./photo')).photoTools,
     push: async () => (await import('./push')).pushTools,
     rtc: async () => ('RTCPeerConnection' in globalThis ? (await import('./rtc')).rtcTools : undefined),
+    media: async () => ('mediaDevices' in navigator ? (await import('./media')).mediaTools : undefined),
     report: (error) => {
       console.error(error);
     },

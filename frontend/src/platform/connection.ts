@@ -120,7 +120,7 @@ export class Connection {
    */
   put(id: string, env: string, people: readonly string[] | undefined, quiet = false): Promise<Accepted> {
     return new Promise((resolve, reject) => {
-      if (!this.#send(frameOf(env, people, quiet))) {
+      if (!this.#send(frameOf(env, people, quiet ? 'quiet' : undefined))) {
         reject(new Trouble('offline'));
         return;
       }
@@ -130,9 +130,12 @@ export class Connection {
     });
   }
 
-  /** Sends what is worthless later; nobody waits for it. */
-  cast(env: string): void {
-    this.#send(frameOf(env, undefined));
+  /**
+   * Sends what is worthless later; nobody waits for it. `ring` wakes devices that sleep, `reach` and `ring` open a way to
+   * another courtyard where there is none (section 17).
+   */
+  cast(env: string, how?: 'ring' | 'reach'): void {
+    this.#send(frameOf(env, undefined, how));
   }
 
   /** All up to `n` is on this device's disk. */
@@ -303,9 +306,9 @@ export class Connection {
 }
 
 /** `env` is put in as it is: what was sealed once travels as the same bytes each time. */
-function frameOf(env: string, people: readonly string[] | undefined, quiet = false): string {
+function frameOf(env: string, people: readonly string[] | undefined, how?: 'quiet' | 'ring' | 'reach'): string {
   const list = people === undefined ? '' : `"for":${JSON.stringify(people)},`;
-  return `{"op":"put",${list}${quiet ? '"quiet":true,' : ''}"env":${env}}`;
+  return `{"op":"put",${list}${how ? `"${how}":true,` : ''}"env":${env}}`;
 }
 
 function refusalOf({ code, params }: ReadOf<typeof readRefused>): Problem {

@@ -29,7 +29,7 @@ export interface PhotoTools {
    * A JPEG without metadata, upright, no side longer than `side`, at most `bytes` long if that is given.
    * Throws `photo-unreadable`.
    */
-  shrink(file: Blob, side: number, bytes?: number): Promise<{ jpeg: Uint8Array<ArrayBuffer>; width: number; height: number; thumb: Uint8Array }>;
+  shrink(file: Blob, side: number, bytes?: number, quality?: number): Promise<{ jpeg: Uint8Array<ArrayBuffer>; width: number; height: number; thumb: Uint8Array }>;
   /** data URL of a ThumbHash */
   placeholder(thumb: Uint8Array): string;
 }
@@ -54,7 +54,7 @@ export interface PushTools {
   subscribe(key: Bytes): Promise<PushAddress | undefined>;
   unsubscribe(): Promise<void>;
   /** Shows a notification about somebody, unless a page of the app is looked at. */
-  tell(kind: 'chat' | 'friend', uid: string): Promise<void>;
+  tell(kind: 'chat' | 'friend' | 'call', uid: string): Promise<void>;
   /** Takes away what is shown about these people. */
   clear(uids: Iterable<string>): Promise<void>;
   /** On the app's icon, where there is one; 0 takes it away. */
@@ -170,6 +170,8 @@ export interface Peer {
   /** Looks for a path anew with the next offer. */
   restart(): void;
   pair(): Promise<ChosenPair | undefined>;
+  /** Of the packets that the other side sent since it was asked last: the part that was lost, 0..1. */
+  loss(): Promise<number | undefined>;
   /** Nothing is heard of it any more. */
   close(): void;
 }
@@ -177,6 +179,15 @@ export interface Peer {
 export interface RtcTools {
   /** `policy` `relay`: no address but those lent by the courtyard is used or told. */
   connect(servers: readonly IceServer[], policy: 'all' | 'relay', listener: PeerListener): Peer;
+}
+
+/** Reject with `microphone-denied`, `microphone-none`, `camera-denied`, `camera-none`. */
+export interface MediaTools {
+  microphone(): Promise<MediaStreamTrack>;
+  camera(facing: 'user' | 'environment'): Promise<MediaStreamTrack>;
+  /** how many there are to choose from */
+  cameras(): Promise<number>;
+  stream(tracks: readonly MediaStreamTrack[]): MediaStream;
 }
 
 export interface Platform {
@@ -211,6 +222,8 @@ export interface Platform {
   push(): Promise<PushTools>;
   /** Likewise; undefined where the browser has none. */
   rtc(): Promise<RtcTools | undefined>;
+  /** Likewise. */
+  media(): Promise<MediaTools | undefined>;
   /** A defect of this program, for whoever looks at the console. Never with what somebody wrote. */
   readonly report: (error: unknown) => void;
   /** The app stands: time for what it needs only the next time (the service worker). */

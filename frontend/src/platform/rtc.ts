@@ -17,6 +17,8 @@ class BrowserPeer implements Peer {
   #early: RemoteCandidate[] = [];
   #complete = false;
   readonly #awaiting = new Set<() => void>();
+  /** of the other side's packets, when it was asked last */
+  #counted = { received: 0, lost: 0 };
 
   constructor(servers: readonly IceServer[], policy: 'all' | 'relay', listener: PeerListener) {
     this.#listener = listener;
@@ -118,6 +120,21 @@ class BrowserPeer implements Peer {
   async pair(): Promise<ChosenPair | undefined> {
     if (this.state === 'closed') return undefined;
     return chosenOf(await this.#connection.getStats());
+  }
+
+  async loss(): Promise<number | undefined> {
+    if (this.state === 'closed') return undefined;
+    const now = { received: 0, lost: 0 };
+    (await this.#connection.getStats()).forEach((stats: RTCStats) => {
+      if (stats.type !== 'inbound-rtp') return;
+      const { packetsReceived = 0, packetsLost = 0 } = stats as RTCInboundRtpStreamStats;
+      now.received += packetsReceived;
+      now.lost += packetsLost;
+    });
+    const before = this.#counted;
+    this.#counted = now;
+    const [received, lost] = [now.received - before.received, now.lost - before.lost];
+    return received + lost <= 0 ? undefined : Math.max(0, lost) / (received + Math.max(0, lost));
   }
 
   close(): void {

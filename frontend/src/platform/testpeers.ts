@@ -136,6 +136,10 @@ export class TestPeer implements Peer {
     return Promise.resolve({ local: 'srflx', remote: 'host', protocol: 'udp', relayProtocol: undefined, from: '203.0.113.9:40001', to: '198.51.100.7:50000', roundTrip: 12, ...this.#rtc.pair });
   }
 
+  loss(): Promise<number | undefined> {
+    return Promise.resolve(this.#state === 'connected' ? 0 : undefined);
+  }
+
   close(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';

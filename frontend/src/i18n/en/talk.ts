@@ -27,6 +27,7 @@ export const talk = {
     caption: 'Caption',
     sendPhotos: (n: number, shown: string) => many(n, 'Send photo', `Send ${shown} photos`),
     photoChosen: 'Photo to send',
+    fullSize: 'Full size',
     removePhoto: 'Leave this photo out',
     tooLong: (shown: string) => `${shown} characters too many. Send it in two parts.`,
     left: (n: number, shown: string) => many(n, `${shown} character left`, `${shown} characters left`),

@@ -27,6 +27,7 @@ export const talk: Widened<typeof english> = {
     caption: '配几句话',
     sendPhotos: (n, shown) => (n === 1 ? '发送照片' : `发送 ${shown} 张照片`),
     photoChosen: '要发的照片',
+    fullSize: '原图大小',
     removePhoto: '不发这张',
     tooLong: (shown) => `多了 ${shown} 个字。请分成两条发。`,
     left: (_n, shown) => `还能写 ${shown} 个字`,

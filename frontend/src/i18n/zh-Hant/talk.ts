@@ -27,6 +27,7 @@ export const talk: Widened<typeof english> = {
     caption: '配幾句話',
     sendPhotos: (n, shown) => (n === 1 ? '傳送照片' : `傳送 ${shown} 張照片`),
     photoChosen: '要傳的照片',
+    fullSize: '原圖大小',
     removePhoto: '不傳這張',
     tooLong: (shown) => `多了 ${shown} 個字。請分成兩則傳。`,
     left: (_n, shown) => `還能寫 ${shown} 個字`,
