@@ -16,6 +16,7 @@ import { characters } from './protocol/json';
 import { isProblem, Problem } from './protocol/problem';
 import type { Courtyards } from './domain/courtyards';
 import type { Diagnosis } from './domain/diagnosis';
+import type { Direct, NetworkReport } from './domain/direct';
 import { Trouble } from './domain/failure';
 import { profileVersion, spread } from './domain/profiles';
 import type { Push } from './domain/push';
@@ -49,6 +50,7 @@ class Engine implements Courtyard {
   #session: Session | undefined;
   #push: Promise<Push> | undefined;
   #walls: Promise<Walls> | undefined;
+  #direct: Promise<Direct> | undefined;
   #state: State | undefined = STARTING;
   #ready = false;
   #told = true;
@@ -149,10 +151,20 @@ class Engine implements Courtyard {
     this.#changed();
     this.#push = undefined;
     this.#walls = undefined;
+    this.#direct = undefined;
     // Loaded beside the first screen, not before it.
     this.notifications().catch(session.shrug);
     this.wall().catch(session.shrug);
+    this.#beside(session).catch(session.shrug);
     return session;
+  }
+
+  #beside(session: Session): Promise<Direct> {
+    this.#direct ??= import('./domain/direct').then(({ Direct }) => Direct.attend(this, session)).catch((error: unknown) => {
+      this.#direct = undefined; // it did not load, and is asked for again
+      throw error;
+    });
+    return this.#direct;
   }
 
   get #has(): Store {
@@ -261,6 +273,7 @@ class Engine implements Courtyard {
       // Without the vault there is nothing to show; the card is still in the person's hand.
       this.#session = undefined;
       this.#push?.then((push) => { push.stop(); }, session.shrug);
+      this.#direct?.then((direct) => { direct.stop(); }, session.shrug);
       await session.stop();
       this.#changed();
       throw error;
@@ -276,6 +289,7 @@ class Engine implements Courtyard {
     session.tabs.say({ what: 'out' });
     this.#session = undefined;
     this.#card = undefined;
+    this.#direct?.then((direct) => { direct.stop(); }, session.shrug);
     await session.stop();
     await this.#has.wipe();
     this.#platform.note(undefined);
@@ -406,6 +420,10 @@ class Engine implements Courtyard {
   async diagnose(): Promise<Diagnosis> {
     const session = await this.#in();
     return (await import('./domain/diagnosis')).diagnose(session);
+  }
+
+  async network(fresh: boolean): Promise<NetworkReport> {
+    return (await this.#beside(await this.#in())).report(fresh);
   }
 
   async courtyards(): Promise<Courtyards> {

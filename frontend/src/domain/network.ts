@@ -96,7 +96,7 @@ export interface Finding {
 
 const WORKS = 24 * 60 * 60_000;
 /** A network that let nothing through may be another one behind the same address, or the home's has changed. */
-const FAILS = 60 * 60_000;
+const FAILS = 15 * 60_000;
 
 /** Whether it still counts at this address. */
 export function counts({ address, at, measured }: Finding, here: string | undefined, now: number): boolean {

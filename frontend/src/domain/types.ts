@@ -5,6 +5,7 @@
 
 import type { Courtyards } from './courtyards';
 import type { Diagnosis } from './diagnosis';
+import type { NetworkReport } from './direct';
 import type { WallRoom } from './wall/types';
 
 export type Uid = string;
@@ -117,7 +118,11 @@ export type HomeState =
       readonly bytes: number | undefined;
       readonly free: number | undefined;
       readonly people: number | undefined;
+      /** how history and photos come from it; `lan`: without leaving the own network */
+      readonly path: HomePath;
     };
+
+export type HomePath = 'courtyard' | 'direct' | 'lan';
 
 export interface Device {
   readonly id: string;
@@ -280,6 +285,8 @@ export interface Courtyard {
   wall(): Promise<WallRoom>;
   /** what waits where, and why; looked up anew each time */
   diagnose(): Promise<Diagnosis>;
+  /** what the network lets through, and which way the home is reached; `fresh`: measured anew, otherwise only if it never was. Takes seconds */
+  network(fresh: boolean): Promise<NetworkReport>;
   /** whom one refuses, and what the owner decides */
   courtyards(): Promise<Courtyards>;
 

@@ -22,7 +22,8 @@ export interface Channel {
   close(): void;
 }
 
-export type Turn = 'online' | 'offline' | 'shown' | 'hidden';
+/** `moved`: by another network than before, where the browser tells */
+export type Turn = 'online' | 'offline' | 'shown' | 'hidden' | 'moved';
 
 export interface PhotoTools {
   /**
