@@ -32,7 +32,7 @@ const readReady = open({
   home: open({ state: oneOf('none', 'online', 'away') }, { since: int() }), space: open({ used: int(), limit: int() }),
 });
 const readAccepted = open({ id: text(22) }, { kept: array(text(43), 2) });
-const readRefused = open({ code: text(64) }, { id: text(22), of: text(32), params: any });
+const readRefused = open({ code: text(64) }, { id: text(22), what: text(32), params: any });
 const readDeliver = open({ n: int(1), env: any });
 const readLive = open({ env: any });
 const readEvent = open({ what: text(32) }, { params: any });
@@ -224,7 +224,7 @@ export class Connection {
       }
       case 'refused': {
         const refused = readRefused(frame);
-        const question = this.#question(refused.of);
+        const question = this.#question(refused.what);
         if (question) {
           question.reject(refusalOf(refused));
           return;
