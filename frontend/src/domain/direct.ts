@@ -14,6 +14,13 @@ import { probe } from './probe';
 import type { Session } from './session';
 import type { Courtyard, HomePath } from './types';
 
+/** The session, as far as this room looks into it. */
+export interface DirectSurroundings extends Pick<Session, 'platform' | 'homeLink' | 'home' | 'linked' | 'shrug' | 'changed'> {
+  readonly self: Pick<Session['self'], 'device'>;
+  readonly connection: Pick<Session['connection'], 'ask'>;
+  readonly store: Pick<Session['store'], 'setting' | 'saveSetting'>;
+}
+
 /** After the link opened: the first chat list comes first. */
 const SOON = 1_000;
 /** Between the end of a connection and the next try; the last one counts from then on. */
@@ -41,7 +48,7 @@ export interface NetworkReport {
 const UNMEASURED: Measured = { seen: undefined, filter: undefined, port: undefined, met: undefined };
 
 export class Direct {
-  readonly #session: Session;
+  readonly #session: DirectSurroundings;
   #rtc: RtcTools | undefined;
   /** this browser has nothing of the kind */
   #lacks = false;
@@ -65,11 +72,11 @@ export class Direct {
   #cancelHidden: () => void = () => undefined;
   readonly #leave: (() => void)[] = [];
 
-  private constructor(session: Session) {
+  private constructor(session: DirectSurroundings) {
     this.#session = session;
   }
 
-  static async attend(courtyard: Pick<Courtyard, 'subscribe'>, session: Session): Promise<Direct> {
+  static async attend(courtyard: Pick<Courtyard, 'subscribe'>, session: DirectSurroundings): Promise<Direct> {
     const direct = new Direct(session);
     direct.#finding = readFinding(await session.store.setting('network'));
     direct.#leave.push(

@@ -15,7 +15,7 @@ export interface IceServers {
 }
 
 /** Empty where the courtyard offers nothing of the kind. Rejects with `offline` without a connection. */
-export async function iceServers(connection: Connection): Promise<IceServers> {
+export async function iceServers(connection: Pick<Connection, 'ask'>): Promise<IceServers> {
   const answer = await connection.ask('turn').catch((error: unknown) => {
     if (isProblem(error, 'unavailable')) return { stun: [], urls: [] };
     throw error;

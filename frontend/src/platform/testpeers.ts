@@ -85,11 +85,11 @@ export class TestPeer implements Peer {
   }
 
   accept(description: Description): Promise<void> {
-    const name = /^a=ice-ufrag:(.+)$/mu.exec(description.sdp)?.[1]?.trim() ?? '';
-    const other = air.get(name);
-    if (!other) return Promise.reject(new TypeError('no description'));
+    const name = /^a=ice-ufrag:(.+)$/mu.exec(description.sdp)?.[1]?.trim();
+    if (name === undefined) return Promise.reject(new TypeError('no description'));
     this.#remote = description;
-    this.#other = other;
+    // Nobody may be behind it.
+    this.#other = air.get(name);
     this.#offered = description.type === 'offer';
     this.#offering = false;
     this.#meet();
