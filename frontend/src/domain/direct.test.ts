@@ -304,10 +304,13 @@ describe('what is known of the network', () => {
     const host: Candidate = { ...reflexive('', 5), kind: 'host', server: undefined };
     await otherwise(({ house, browser }) => {
       house.rtc.reaches = false;
-      if (browser.rtc) browser.rtc.candidates = [host];
+      house.sees = undefined;
+      if (!browser.rtc) return;
+      browser.rtc.candidates = [host];
+      browser.rtc.answered = false;
     });
     await until(() => story.house.ways('direct-end').length === 2);
-    expect(await story.direct.report(false)).toMatchObject({ kind: 'blocked', prospect: 'tcp', measured: { seen: 0, port: undefined, met: false } });
+    expect(await story.direct.report(false)).toMatchObject({ kind: 'blocked', prospect: 'tcp', measured: { seen: 0, port: 'none', met: false } });
     expect(story.house.ways('probe')).toEqual([]);
   });
 

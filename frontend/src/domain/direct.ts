@@ -9,7 +9,7 @@ import { text } from '../protocol/json';
 import { DirectWay, type Tried } from './directway';
 import { codeOf } from './failure';
 import { iceServers } from './iceservers';
-import { counts, distinct, judge, portSeen, readFinding, type Finding, type Measured, type NetworkKind, type Prospect } from './network';
+import { addressesSeen, counts, judge, portSeen, readFinding, type Finding, type Measured, type NetworkKind, type Prospect } from './network';
 import { probe } from './probe';
 import type { Session } from './session';
 import type { Courtyard, HomePath } from './types';
@@ -237,8 +237,8 @@ export class Direct {
       return;
     }
     if (tried.way) this.#take(tried.way, b64(home.id));
-    const seen = stun.length === 0 ? undefined : distinct(tried.candidates);
-    await this.#found({ seen, filter: undefined, port: portSeen(tried.address, tried.candidates), met: tried.way !== undefined });
+    const seen = stun.length === 0 ? undefined : addressesSeen(tried.gathered);
+    await this.#found({ seen, filter: undefined, port: portSeen(tried.address, tried.gathered.candidates), met: tried.way !== undefined });
     await this.#knock(rtc, stun, network);
   }
 

@@ -3,7 +3,7 @@
  * fingerprints they are; then what is asked of the home goes through it. It lives until either side, or the network, ends it.
  */
 
-import type { Candidate, ChosenPair, IceServer, Peer, PeerChannel, Platform, RtcTools } from '../platform/platform';
+import type { Candidate, ChosenPair, Gathered, IceServer, Peer, PeerChannel, Platform, RtcTools } from '../platform/platform';
 import { b64 } from '../protocol/bytes';
 import type { JsonObject } from '../protocol/json';
 import { randomBytes } from '../protocol/primitives';
@@ -31,7 +31,7 @@ export interface WaySurroundings {
 /** What came of a try. `address`: where the home saw this device, if it did. */
 export interface Tried {
   readonly way: DirectWay | undefined;
-  readonly candidates: readonly Candidate[];
+  readonly gathered: Gathered;
   readonly address: string | undefined;
 }
 
@@ -94,7 +94,7 @@ export class DirectWay implements Bypass {
   async #meet(first: 'home' | 'here'): Promise<Tried> {
     const { link, platform } = this.#around;
     await this.#peer.describe();
-    const candidates = await this.#peer.gathered(GATHERING);
+    const gathered = await this.#peer.gathered(GATHERING);
     const sdp = this.#peer.description?.sdp ?? '';
     if (first === 'home') this.#late = []; // they are in it
     const answer = await link.askLinked('direct', { id: this.#id, sdp: first === 'here' ? withoutCandidates(sdp) : sdp });
@@ -118,9 +118,9 @@ export class DirectWay implements Bypass {
     this.#told ||= met;
     const address = await this.#addressSeen();
     this.#pair = met ? await this.#peer.pair() : undefined;
-    if (met && !this.#over) return { way: this, candidates, address };
+    if (met && !this.#over) return { way: this, gathered, address };
     this.close();
-    return { way: undefined, candidates, address };
+    return { way: undefined, gathered, address };
   }
 
   get path(): Bypass['path'] {

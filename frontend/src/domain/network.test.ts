@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Candidate } from '../platform/platform';
 import { reflexive } from '../platform/testpeers';
-import { counts, distinct, isPrivate, judge, portSeen, readFinding, type Measured } from './network';
+import { addressesSeen, counts, isPrivate, judge, portSeen, readFinding, type Measured } from './network';
 
 describe('the table', () => {
   test.each([
@@ -29,11 +29,17 @@ describe('the table', () => {
 
 describe('the addresses that are seen', () => {
   const [one, other] = ['stun:yard.example:3478', 'stun:yard.example:3479'];
+  const distinct = (candidates: readonly Candidate[], answered = false): number => addressesSeen({ candidates, answered });
   const host: Candidate = { ...reflexive('', 0), kind: 'host', server: undefined };
 
   test('none: nothing came back', () => {
     expect(distinct([])).toBe(0);
     expect(distinct([host])).toBe(0);
+  });
+
+  test('none, and yet an answer: it is the same outside', () => {
+    expect(distinct([host], true)).toBe(1);
+    expect(distinct([reflexive(one, 4001), reflexive(other, 4002)], true)).toBe(2);
   });
 
   test('one, told once or twice: the address stays the same', () => {
@@ -68,6 +74,7 @@ test('the port that the home saw', () => {
   expect(portSeen('', mine)).toBe('none');
   expect(portSeen('192.168.1.4:4001', mine)).toBeUndefined();
   expect(portSeen('203.0.113.9:4001', [])).toBeUndefined();
+  expect(portSeen(undefined, [])).toBe('none');
   expect(portSeen('[2001:db8::1]:4001', [reflexive('', 4001, '2001:db8::1')])).toBe('same');
 });
 

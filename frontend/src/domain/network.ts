@@ -3,7 +3,7 @@
  * count (protocol section 17). Nothing here looks or waits.
  */
 
-import type { Candidate } from '../platform/platform';
+import type { Candidate, Gathered } from '../platform/platform';
 
 /** What was measured; undefined: it could not be, mostly because no home answers. */
 export interface Measured {
@@ -46,11 +46,16 @@ export function judge({ seen, filter, port }: Measured): { readonly kind: Networ
   }
 }
 
+/** 0: nothing came back. An address that is the same outside is not told again, so whoever was answered has one. */
+export function addressesSeen({ candidates, answered }: Gathered): number {
+  return Math.max(answered ? 1 : 0, distinct(candidates));
+}
+
 /**
  * The number of addresses one socket has outside, as several STUN ports saw it. A browser that may use all its interfaces has
  * a socket on each, and then names the inner address: only what belongs to one is compared. IPv6 has its own, so it is left out.
  */
-export function distinct(candidates: readonly Candidate[]): number {
+function distinct(candidates: readonly Candidate[]): number {
   const outside = new Map<string, Set<string>>();
   for (const { kind, protocol, address, port, candidate } of candidates) {
     if (kind !== 'srflx' || protocol !== 'udp' || address.includes(':')) continue;
@@ -64,9 +69,8 @@ export function distinct(candidates: readonly Candidate[]): number {
 /** What the home saw this device come from, beside what the courtyard saw: `address` is `ip:port`. */
 export function portSeen(address: string | undefined, candidates: readonly Candidate[]): Measured['port'] {
   const reflexive = candidates.filter(({ kind, protocol }) => kind === 'srflx' && protocol === 'udp');
-  if (reflexive.length === 0) return undefined;
   const [host, port] = split(address ?? '');
-  if (host === '' || host === undefined) return 'none';
+  if (host === undefined || host === '') return 'none';
   const of = reflexive.filter((candidate) => candidate.address === host);
   // From another address altogether, such as the same house: it tells nothing of this router.
   if (of.length === 0) return undefined;

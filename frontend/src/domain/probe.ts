@@ -6,7 +6,7 @@
 import type { Candidate, IceServer, RtcTools } from '../platform/platform';
 import { codeOf } from './failure';
 import type { HomeLink } from './homelink';
-import { distinct, type Measured } from './network';
+import { addressesSeen, type Measured } from './network';
 
 const GATHERING = 3_000;
 const TARGETS = 4;
@@ -18,22 +18,28 @@ export async function probe(rtc: RtcTools, servers: readonly IceServer[], home: 
     // Without a channel there would be nothing to gather for; nobody opens it.
     peer.channel('probe', '', { opened: nothing, message: nothing, closed: nothing, drained: nothing });
     const { sdp } = await peer.describe();
-    const candidates = await peer.gathered(GATHERING);
-    const seen = distinct(candidates);
-    if (seen !== 1 || !home?.linked) return { seen, filter: undefined };
+    const gathered = await peer.gathered(GATHERING);
+    const seen = addressesSeen(gathered);
+    const to = targets(gathered.candidates);
+    if (seen !== 1 || to.length === 0 || !home?.linked) return { seen, filter: undefined };
     const [ufrag, pwd] = [credential(sdp, 'ufrag'), credential(sdp, 'pwd')];
     // A browser answers whoever knows its own half once there is another side; this one says nothing of where it is.
     await peer.accept({ type: 'answer', sdp: nobody(sdp) });
-    return { seen, filter: await knock(home, ufrag, pwd, candidates) };
+    return { seen, filter: await knock(home, ufrag, pwd, to) };
   } finally {
     peer.close();
   }
 }
 
-async function knock(home: HomeLink, ufrag: string, pwd: string, candidates: readonly Candidate[]): Promise<boolean | undefined> {
-  const to = [...new Set(candidates.filter(({ kind, protocol, address }) => kind === 'srflx' && protocol === 'udp' && !address.includes(':')).map(({ address, port }) => `${address}:${String(port)}`))];
+/** Where the courtyard saw this device: the home knocks nowhere else. */
+function targets(candidates: readonly Candidate[]): readonly string[] {
+  const seen = candidates.filter(({ kind, protocol, address }) => kind === 'srflx' && protocol === 'udp' && !address.includes(':'));
+  return [...new Set(seen.map(({ address, port }) => `${address}:${String(port)}`))].slice(0, TARGETS);
+}
+
+async function knock(home: HomeLink, ufrag: string, pwd: string, to: readonly string[]): Promise<boolean | undefined> {
   try {
-    const { answered } = await home.askLinked('probe', { ufrag, pwd, to: to.slice(0, TARGETS) });
+    const { answered } = await home.askLinked('probe', { ufrag, pwd, to });
     return typeof answered === 'boolean' ? answered : undefined;
   } catch (error) {
     // An older home, one that has probed enough for now, or one that went away: it is not known then.
