@@ -44,3 +44,13 @@ func Describe(raw []byte) (string, bool) {
 	}
 	return d.Device.control(wan[0], new(int))
 }
+
+// Only makes a keeper that finds its router by itself, and asks it in one way.
+func Only(port uint16, log *slog.Logger, by string) *Keeper {
+	k := New(port, log)
+	all := k.methods
+	k.methods = func(gateway, local netip.Addr) []method {
+		return all(gateway, local)[map[string]int{"pcp": 0, "nat-pmp": 1, "upnp": 2}[by]:][:1]
+	}
+	return k
+}

@@ -16,12 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/courtyard-social/courtyard/homedb/internal/router"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const port = 8789
 
