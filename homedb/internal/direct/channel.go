@@ -3,6 +3,7 @@ package direct
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"time"
 
@@ -37,9 +38,9 @@ func (c *Channel) Receive(ctx context.Context) ([]byte, error) {
 	}
 	n, text, err := c.raw.ReadDataChannel(c.buffer)
 	switch {
-	case err != nil:
+	case err != nil && !errors.Is(err, io.ErrShortBuffer):
 		return nil, err
-	case !text || n > maxMessage:
+	case err != nil, !text, n > maxMessage:
 		c.path.count("message-bad")
 		return nil, errors.New("direct: not a message of the channel")
 	case !c.path.paths.c.Active(ctx, c.path.key.device):

@@ -23,10 +23,6 @@ const (
 	Protocol = "home/1"
 	// opening bounds the time from the answer to the open channel.
 	opening = 30 * time.Second
-	// A device that says nothing for so long is looked for (ICE), and given up.
-	quiet   = 7 * time.Second
-	gone    = 20 * time.Second
-	pinging = 2 * time.Second
 )
 
 // path is one connection: first its description is prepared, then it opens, then
@@ -43,14 +39,14 @@ type path struct {
 	opened  atomic.Bool
 	ready   chan struct{} // closed when the transport below is there
 
-	mu     sync.Mutex  // guards what follows
-	heard  []Candidate // before there were rules
-	told   int         // candidates, all of them
-	rules  *Rules
-	ice    *webrtc.ICETransport
-	dtls   *webrtc.DTLSTransport
-	sctp   *webrtc.SCTPTransport
-	naming sync.WaitGroup
+	mu      sync.Mutex  // guards what follows
+	heard   []Candidate // before there were rules
+	told    int         // candidates, all of them
+	rules   *Rules
+	ice     *webrtc.ICETransport
+	dtls    *webrtc.DTLSTransport
+	sctp    *webrtc.SCTPTransport
+	closing sync.Once
 }
 
 var turns atomic.Uint64
@@ -246,7 +242,7 @@ func (n *path) use(rules Rules, all []Candidate) {
 	if len(named) == 0 || len(rules.Own) == 0 {
 		return
 	}
-	n.paths.all.Go(func() {
+	n.paths.begin(func() {
 		for _, c := range names(n.ctx, n.paths.c.Network, first(named, maxNames)) {
 			n.one(rules, c)
 		}
@@ -347,7 +343,7 @@ func (n *path) open(channels chan<- *Channel) error {
 	return nil
 }
 
-// close ends what is open, from the top. It may be called twice.
+// close ends what is open, from the top. Whoever calls it waits until that is done.
 func (n *path) close() {
 	n.mu.Lock()
 	ice, dtls, sctp := n.ice, n.dtls, n.sctp
@@ -355,7 +351,9 @@ func (n *path) close() {
 	if ice == nil {
 		return
 	}
-	if err := errors.Join(sctp.Stop(), dtls.Stop(), ice.GracefulStop()); err != nil {
-		n.paths.c.Logger.Debug("direct: a connection did not end well", "error", err)
-	}
+	n.closing.Do(func() {
+		if err := errors.Join(sctp.Stop(), dtls.Stop(), ice.GracefulStop()); err != nil {
+			n.paths.c.Logger.Debug("direct: a connection did not end well", "error", err)
+		}
+	})
 }

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// maxEach bounds the connections of one device: tabs, and the one that is about
-	// to replace another.
+	// maxEachDevice bounds the connections of one device: tabs, and the one that is
+	// about to replace another.
 	maxEachDevice = 4
 	// maxOffers are a person's new connections in a minute.
 	maxOffers = 30
@@ -77,6 +77,15 @@ func (p *Paths) Close() {
 	p.mu.Unlock()
 	p.stop()
 	p.all.Wait()
+}
+
+// begin runs something that Close waits for, unless that is under way.
+func (p *Paths) begin(do func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.ended {
+		p.all.Go(do)
+	}
 }
 
 func (p *Paths) count(what string) { p.c.Network.s.Counted(what) }

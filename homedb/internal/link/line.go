@@ -163,6 +163,10 @@ func (l *Line) read(ctx context.Context) error {
 		case "accepted":
 			l.resolve(f.ID, answer{kept: f.Kept})
 		case "turn", "where":
+			if f.Code != "" {
+				l.tell(f.Op, f.Device, reply{err: refusal(f)})
+				continue
+			}
 			l.tell(f.Op, f.Device, reply{raw: raw})
 		case "refused":
 			if f.ID.IsZero() && (f.What == "turn" || f.What == "where") {

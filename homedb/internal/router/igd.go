@@ -148,8 +148,8 @@ func (g *igd) describe(ctx context.Context, at *url.URL) error {
 	if err != nil {
 		return err
 	}
-	var d description
-	if err := xml.Unmarshal(raw, &d); err != nil {
+	d, err := parseDescription(raw)
+	if err != nil {
 		return err
 	}
 	base := at
@@ -168,6 +168,11 @@ func (g *igd) describe(ctx context.Context, at *url.URL) error {
 		}
 	}
 	return errors.New("the gateway maps no ports")
+}
+
+func parseDescription(raw []byte) (description, error) {
+	var d description
+	return d, xml.Unmarshal(raw, &d)
 }
 
 func (d device) control(service string, seen *int) (string, bool) {

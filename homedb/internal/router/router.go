@@ -160,6 +160,8 @@ func (k *Keeper) set(mapped []Mapping, by method, problem string, why error) {
 	k.mu.Unlock()
 	switch {
 	case !news:
+	case len(mapped) == 0 && problem == "":
+		k.log.Info("the router's port is closed again")
 	case len(mapped) == 0:
 		k.log.Warn("the router does not let devices in", "problem", problem, "error", why)
 	default:
