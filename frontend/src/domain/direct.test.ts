@@ -238,7 +238,7 @@ describe('a direct connection', () => {
     await story.homeLink.ask('page');
     story.platform.turn('shown');
     const report = await story.direct.report(true);
-    expect(report).toMatchObject({ why: 'home-old', path: 'courtyard', kind: 'unproven', measured: { met: undefined } });
+    expect(report).toMatchObject({ why: 'home-none', path: 'courtyard', kind: 'unproven', measured: { met: undefined } });
     expect(story.house.ways('direct')).toHaveLength(1);
   });
 });

@@ -31,7 +31,7 @@ const GOOD = 60_000;
 const HIDDEN = 60_000;
 
 /** Why there is no direct path now. */
-export type Hindrance = 'unsupported' | 'no-home' | 'home-away' | 'home-old' | 'network' | 'trying' | 'offline';
+export type Hindrance = 'unsupported' | 'no-home' | 'home-away' | 'home-none' | 'network' | 'trying' | 'offline';
 
 export interface NetworkReport {
   readonly kind: NetworkKind;
@@ -62,7 +62,8 @@ export class Direct {
   /** rises with every change of network: what was begun in another counts no more */
   #network = 0;
   #linked = false;
-  #old = false;
+  /** this home makes no such connections: an old one, a full one, or one whose owner wants none */
+  #none = false;
   #ends = 0;
   /** one thing at a time */
   #work: Promise<void> = Promise.resolve();
@@ -115,7 +116,7 @@ export class Direct {
     if (!linked) return 'offline';
     if (!homeLink.linked) return 'home-away';
     if (this.#lacks) return 'unsupported';
-    if (this.#old) return 'home-old';
+    if (this.#none) return 'home-none';
     return this.#working === 0 && this.#counts() && this.#finding?.measured.met === false ? 'network' : 'trying';
   }
 
@@ -132,7 +133,7 @@ export class Direct {
     const before = this.#linked;
     this.#linked = homeLink.linked;
     if (this.#linked && !before) {
-      this.#old = false; // it may be another program by now
+      this.#none = false; // it may be another program by now
       this.#soon(SOON);
     }
   }
@@ -163,7 +164,7 @@ export class Direct {
     this.#cancelTry = this.#session.platform.after(ms, () => {
       this.#one(() => this.#try()).catch((error: unknown) => {
         this.#session.shrug(error);
-        if (this.#linked && !this.#old) this.#soon(PAUSES[PAUSES.length - 1] ?? 0);
+        if (this.#linked && !this.#none) this.#soon(PAUSES[PAUSES.length - 1] ?? 0);
       });
     });
   }
@@ -196,7 +197,7 @@ export class Direct {
     const { homeLink, platform } = this.#session;
     if (this.#over || !homeLink.linked || !platform.visible) return;
     await this.#locate();
-    if (this.#way || this.#old || (this.#counts() && this.#finding?.measured.met === false)) return;
+    if (this.#way || this.#none || (this.#counts() && this.#finding?.measured.met === false)) return;
     await this.#connect();
   }
 
@@ -228,8 +229,7 @@ export class Direct {
       tried = await DirectWay.try({ platform, rtc, link: homeLink }, stun, 'home');
       if (!tried.way && this.#stays(network)) tried = await DirectWay.try({ platform, rtc, link: homeLink }, stun, 'here');
     } catch (error) {
-      // It knows nothing of such connections.
-      if (codeOf(error) === 'bad-request') this.#old = true;
+      if (['bad-request', 'unavailable'].includes(codeOf(error))) this.#none = true;
       throw error;
     }
     if (!this.#stays(network)) {
@@ -286,13 +286,13 @@ export class Direct {
     return this.#one(async () => {
       const { homeLink, connection } = this.#session;
       await this.#locate();
-      if (homeLink.linked && !this.#way && !this.#old) return this.#connect();
+      if (homeLink.linked && !this.#way && !this.#none) return this.#connect();
       const rtc = await this.#tools();
       if (!rtc) return;
       const network = this.#network;
       const { stun } = await iceServers(connection);
       if (stun.length === 0) return;
-      const { seen, filter } = await probe(rtc, stun, homeLink.linked && !this.#old ? homeLink : undefined);
+      const { seen, filter } = await probe(rtc, stun, homeLink.linked && !this.#none ? homeLink : undefined);
       const before = this.#finding?.measured ?? UNMEASURED;
       if (network === this.#network) await this.#found({ ...before, seen, filter: filter ?? before.filter });
     });

@@ -239,7 +239,7 @@ export const me = {
       unsupported: 'This browser has no WebRTC.',
       'no-home': 'There is no home.',
       'home-away': 'The home’s sealed channel is not open.',
-      'home-old': 'The home does not offer direct connections; a newer version does.',
+      'home-none': 'The home offers no direct connections: it is an older one, has too many, or its owner wants none.',
       network: 'A direct connection did not come about in this network. It is tried again later.',
       trying: 'A direct connection is being tried.',
       offline: 'There is no connection to the courtyard.',

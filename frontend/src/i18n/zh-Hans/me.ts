@@ -236,7 +236,7 @@ export const me: Widened<typeof english> = {
       unsupported: '这个浏览器没有 WebRTC。',
       'no-home': '没有家。',
       'home-away': '到家的封闭通道没有打开。',
-      'home-old': '家还不会直接连接，新版本会。',
+      'home-none': '家不提供直接连接：版本旧、连接太多，或者主人不想要。',
       network: '在这个网络里，直接连接没有建成。稍后会再试。',
       trying: '正在试直接连接。',
       offline: '没有连上院子。',

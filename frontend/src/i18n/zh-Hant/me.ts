@@ -236,7 +236,7 @@ export const me: Widened<typeof english> = {
       unsupported: '這個瀏覽器沒有 WebRTC。',
       'no-home': '沒有家。',
       'home-away': '到家的封閉通道沒有打開。',
-      'home-old': '家還不會直接連線，新版本會。',
+      'home-none': '家不提供直接連線：版本舊、連線太多，或者主人不想要。',
       network: '在這個網路裡，直接連線沒有建成。稍後會再試。',
       trying: '正在試直接連線。',
       offline: '沒有連上院子。',

@@ -68,7 +68,7 @@ describe.each(languages)('%s', (language) => {
     expect(kinds.size).toBe(7);
     expect(said(undefined)).toContain(w.networkAsked);
     expect(said(quiet)).toContain(w.metUntried);
-    for (const why of ['unsupported', 'home-away', 'home-old', 'network', 'trying', 'offline'] as const) expect(said(report(unmeasured, { why }))).toContain(w.pathWhy[why]);
+    for (const why of ['unsupported', 'home-away', 'home-none', 'network', 'trying', 'offline'] as const) expect(said(report(unmeasured, { why }))).toContain(w.pathWhy[why]);
     const pair = { local: 'srflx', remote: 'host', protocol: 'udp', relayProtocol: undefined, from: '', to: '', roundTrip: 12.3 } as const;
     const direct = said(report({ seen: 1, filter: true, port: 'same', met: true }, { path: 'direct', pair, why: undefined }));
     for (const part of [w.pathDirect, w.met, 'srflx', 'host', 'UDP', '12']) expect(direct).toContain(part);
