@@ -16,6 +16,7 @@ import { characters } from './protocol/json';
 import { isProblem, Problem } from './protocol/problem';
 import type { Courtyards } from './domain/courtyards';
 import type { Diagnosis } from './domain/diagnosis';
+import type { Direct, NetworkReport } from './domain/direct';
 import { Trouble } from './domain/failure';
 import { profileVersion, spread } from './domain/profiles';
 import type { Calls } from './domain/calls/room';
@@ -54,6 +55,7 @@ class Engine implements Courtyard {
   #calls: Promise<Calls> | undefined;
   #callsNow: Calls | undefined;
   #aside: Promise<Links> | undefined;
+  #direct: Promise<Direct> | undefined;
   #state: State | undefined = STARTING;
   #ready = false;
   #told = true;
@@ -157,16 +159,26 @@ class Engine implements Courtyard {
     session.signalled = (event) => {
       (event.kind === 'call' ? this.calls() : this.#links(session)).then((room) => { room.heard(event); }).catch(session.shrug);
     };
+    this.#direct = undefined;
     // Loaded beside the first screen, not before it.
     this.notifications().catch(session.shrug);
     this.wall().catch(session.shrug);
+    this.#beside(session).catch(session.shrug);
     return session;
   }
 
   /** What goes past the courtyard ends with the account. */
   #hangUp(session: Session): void {
-    for (const room of [this.#calls, this.#aside]) room?.then((each) => { each.stop(); }, session.shrug);
-    this.#calls = this.#callsNow = this.#aside = undefined;
+    for (const room of [this.#calls, this.#aside, this.#direct]) room?.then((each) => { each.stop(); }, session.shrug);
+    this.#calls = this.#callsNow = this.#aside = this.#direct = undefined;
+  }
+
+  #beside(session: Session): Promise<Direct> {
+    this.#direct ??= import('./domain/direct').then(({ Direct }) => Direct.attend(this, session)).catch((error: unknown) => {
+      this.#direct = undefined; // it did not load, and is asked for again
+      throw error;
+    });
+    return this.#direct;
   }
 
   get #has(): Store {
@@ -425,6 +437,10 @@ class Engine implements Courtyard {
   async diagnose(): Promise<Diagnosis> {
     const session = await this.#in();
     return (await import('./domain/diagnosis')).diagnose(session);
+  }
+
+  async network(fresh: boolean): Promise<NetworkReport> {
+    return (await this.#beside(await this.#in())).report(fresh);
   }
 
   async courtyards(): Promise<Courtyards> {

@@ -351,7 +351,7 @@ export class Session {
       linked: () => this.linked,
       abroad: (peer) => this.chains.abroad(peer),
       hasHome: () => this.home !== undefined,
-      aside: (id, offset, size) => this.aside?.file(id, offset, size),
+      aside: (id, offset) => this.aside?.file(id, offset),
       askHome: (method, params) => this.homeLink.ask(method, params),
       uploaded: () => {
         this.outbox.kick();

@@ -43,13 +43,13 @@ function accountOf({ self, doorway, people }: Session, { name, about, picture }:
   };
 }
 
-function homeOf({ home, doorway, household }: Session): HomeState {
+function homeOf({ home, doorway, household, homeLink }: Session): HomeState {
   if (!home) return { state: 'none' };
   const { state, since } = doorway.standing.home;
   // Without a connection nobody knows: then it is as it was when there was one.
-  if (state !== 'online') return { state: 'away', since: state === 'none' ? home.added : since };
+  if (state !== 'online' && homeLink.path === 'courtyard') return { state: 'away', since: state === 'none' ? home.added : since };
   const figure = (name: string): number | undefined => household.figure(name);
-  return { state: 'online', messages: figure('messages'), bytes: figure('bytes'), free: figure('free'), people: figure('people') };
+  return { state: 'online', messages: figure('messages'), bytes: figure('bytes'), free: figure('free'), people: figure('people'), path: homeLink.path };
 }
 
 /** Due once something has been said, until there is a card or a second device. A home keeps everything, but brings nobody back to it. */

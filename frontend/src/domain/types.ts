@@ -5,6 +5,7 @@
 
 import type { Courtyards } from './courtyards';
 import type { Diagnosis } from './diagnosis';
+import type { NetworkReport } from './direct';
 import type { WallRoom } from './wall/types';
 
 export type Uid = string;
@@ -119,7 +120,11 @@ export type HomeState =
       readonly bytes: number | undefined;
       readonly free: number | undefined;
       readonly people: number | undefined;
+      /** how history and photos come from it; `lan`: without leaving the own network */
+      readonly path: HomePath;
     };
+
+export type HomePath = 'courtyard' | 'direct' | 'lan';
 
 export interface Device {
   readonly id: string;
@@ -268,8 +273,8 @@ export interface Aside {
   letter(peer: Uid, env: string, files: readonly string[]): boolean;
   typing(peer: Uid): boolean;
   near(peer: Uid): boolean;
-  /** Sealed bytes of a file of so many, from `offset` on; undefined without a way. */
-  file(id: string, offset: number, size: number): Promise<Uint8Array<ArrayBuffer>> | undefined;
+  /** Sealed bytes of a file from `offset` on; undefined without a way. */
+  file(id: string, offset: number): Promise<Uint8Array<ArrayBuffer>> | undefined;
 }
 
 /** Everything a view may ask for. Promises reject with a `Failure`. */
@@ -346,6 +351,8 @@ export interface Courtyard {
   wall(): Promise<WallRoom>;
   /** what waits where, and why; looked up anew each time */
   diagnose(): Promise<Diagnosis>;
+  /** what the network lets through, and which way the home is reached; `fresh`: measured anew, otherwise only if it never was. Takes seconds */
+  network(fresh: boolean): Promise<NetworkReport>;
   /** whom one refuses, and what the owner decides */
   courtyards(): Promise<Courtyards>;
 

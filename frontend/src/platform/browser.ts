@@ -50,6 +50,7 @@ export function browserPlatform(): Platform {
         [document, 'visibilitychange', () => { listener(document.visibilityState === 'visible' ? 'shown' : 'hidden'); }],
         // A page that comes back from the back/forward cache has dead sockets and no visibilitychange.
         [window, 'pageshow', turn('shown')],
+        ...moves(() => { listener('moved'); }),
       ];
       function turn(what: Turn): () => void {
         return () => {
@@ -89,6 +90,18 @@ export function browserPlatform(): Platform {
       location.reload();
     },
   };
+}
+
+/** A browser that tells the kind of network says a great deal more about it, and often: what counts is another kind. */
+function moves(moved: () => void): [EventTarget, string, () => void][] {
+  const { connection } = navigator as { readonly connection?: EventTarget & { readonly type?: string } };
+  let kind = connection?.type;
+  if (!connection || kind === undefined) return [];
+  return [[connection, 'change', () => {
+    if (connection.type === kind) return;
+    kind = connection.type;
+    moved();
+  }]];
 }
 
 /**

@@ -22,7 +22,8 @@ export interface Channel {
   close(): void;
 }
 
-export type Turn = 'online' | 'offline' | 'shown' | 'hidden';
+/** `moved`: by another network than before, where the browser tells */
+export type Turn = 'online' | 'offline' | 'shown' | 'hidden' | 'moved';
 
 export interface PhotoTools {
   /**
@@ -88,6 +89,12 @@ export interface Candidate extends RemoteCandidate {
   readonly port: number;
   /** the server it was learned from, where the browser tells */
   readonly server: string | undefined;
+}
+
+export interface Gathered {
+  readonly candidates: readonly Candidate[];
+  /** Every server has been heard, as far as the browser tells; over IPv4, which all have. */
+  readonly answered: boolean;
 }
 
 export interface Description {
@@ -162,7 +169,7 @@ export interface Peer {
   /** One of the other side, also before its description. Rejects for what is none. */
   add(candidate: RemoteCandidate): Promise<void>;
   /** All candidates of this side once no more come, or those known after `ms`. */
-  gathered(ms: number): Promise<readonly Candidate[]>;
+  gathered(ms: number): Promise<Gathered>;
   /** The present description with all candidates known now. */
   readonly description: Description | undefined;
   channel(label: string, protocol: string, listener: PeerChannelListener): PeerChannel;

@@ -1,6 +1,6 @@
 /** Connections between devices (WebRTC) as a browser has them; loaded when first needed. */
 
-import type { Candidate, CandidateKind, ChosenPair, Description, IceServer, Peer, PeerChannel, PeerChannelListener, PeerListener, PeerState, PeerTrack, RemoteCandidate, RtcTools } from './platform';
+import type { Candidate, CandidateKind, ChosenPair, Description, Gathered, IceServer, Peer, PeerChannel, PeerChannelListener, PeerListener, PeerState, PeerTrack, RemoteCandidate, RtcTools } from './platform';
 
 /** Bytes below which a channel takes more. */
 const LOW = 256 * 1024;
@@ -16,6 +16,8 @@ class BrowserPeer implements Peer {
   /** of the other side, from before its description */
   #early: RemoteCandidate[] = [];
   #complete = false;
+  /** a server that did not answer */
+  #unheard = false;
   readonly #awaiting = new Set<() => void>();
   /** of the other side's packets, when it was asked last */
   #counted = { received: 0, lost: 0 };
@@ -37,6 +39,10 @@ class BrowserPeer implements Peer {
       if (!this.#complete) return;
       for (const go of this.#awaiting) go();
       listener.candidate?.(undefined);
+    };
+    connection.onicecandidateerror = ({ address }) => {
+      // Also where the browser hides the address it says of which kind it is.
+      if (!/:.*:/u.test(address ?? '')) this.#unheard = true;
     };
     connection.onnegotiationneeded = () => listener.negotiate?.();
     connection.ondatachannel = ({ channel }) => {
@@ -83,12 +89,12 @@ class BrowserPeer implements Peer {
     await this.#connection.addIceCandidate({ candidate: candidate.candidate, ...(candidate.sdpMid === undefined ? { sdpMLineIndex: 0 } : { sdpMid: candidate.sdpMid }) });
   }
 
-  gathered(ms: number): Promise<readonly Candidate[]> {
+  gathered(ms: number): Promise<Gathered> {
     return new Promise((resolve) => {
       const done = (): void => {
         clearTimeout(timer);
         this.#awaiting.delete(done);
-        resolve([...this.#candidates]);
+        resolve({ candidates: [...this.#candidates], answered: this.#complete && !this.#unheard });
       };
       const timer = setTimeout(done, ms);
       this.#awaiting.add(done);
@@ -139,7 +145,7 @@ class BrowserPeer implements Peer {
 
   close(): void {
     const connection = this.#connection;
-    connection.onconnectionstatechange = connection.onicecandidate = connection.onicegatheringstatechange = null;
+    connection.onconnectionstatechange = connection.onicecandidate = connection.onicegatheringstatechange = connection.onicecandidateerror = null;
     connection.onnegotiationneeded = connection.ondatachannel = connection.ontrack = null;
     connection.close();
     for (const go of this.#awaiting) go();

@@ -3,7 +3,7 @@
  * the air lets them. Real ones are tested in a browser (tests/direct.spec.ts).
  */
 
-import type { Candidate, ChosenPair, Description, IceServer, Peer, PeerChannel, PeerChannelListener, PeerListener, PeerState, PeerTrack, RemoteCandidate, RtcTools } from './platform';
+import type { Candidate, ChosenPair, Description, Gathered, IceServer, Peer, PeerChannel, PeerChannelListener, PeerListener, PeerState, PeerTrack, RemoteCandidate, RtcTools } from './platform';
 
 /** everybody's, by the name in their description */
 const air = new Map<string, TestPeer>();
@@ -13,6 +13,8 @@ export class TestRtc implements RtcTools {
   reaches = true;
   /** what its connections gather */
   candidates: readonly Candidate[] = [reflexive('stun:yard.example:3478', 40_001)];
+  /** whether the servers do */
+  answered = true;
   /** what a connection says of the path it uses */
   pair: Partial<ChosenPair> = {};
   readonly peers: TestPeer[] = [];
@@ -85,11 +87,11 @@ export class TestPeer implements Peer {
   }
 
   accept(description: Description): Promise<void> {
-    const name = /^a=ice-ufrag:(.+)$/mu.exec(description.sdp)?.[1]?.trim() ?? '';
-    const other = air.get(name);
-    if (!other) return Promise.reject(new TypeError('no description'));
+    const name = /^a=ice-ufrag:(.+)$/mu.exec(description.sdp)?.[1]?.trim();
+    if (name === undefined) return Promise.reject(new TypeError('no description'));
     this.#remote = description;
-    this.#other = other;
+    // Nobody may be behind it.
+    this.#other = air.get(name);
     this.#offered = description.type === 'offer';
     this.#offering = false;
     this.#meet();
@@ -101,8 +103,8 @@ export class TestPeer implements Peer {
     return Promise.resolve();
   }
 
-  gathered(): Promise<readonly Candidate[]> {
-    return Promise.resolve(this.#rtc.candidates);
+  gathered(): Promise<Gathered> {
+    return Promise.resolve({ candidates: this.#rtc.candidates, answered: this.#rtc.answered });
   }
 
   channel(label: string, protocol: string, listener: PeerChannelListener): PeerChannel {

@@ -21,9 +21,8 @@ import { isRelayed, serversFor } from './servers';
 const LASTS = 10_000;
 /** of one text in a channel, bytes */
 const MESSAGE = 128 * 1024;
-/** Sealed bytes of a file in one answer, and how many are asked for ahead. */
-const PIECE = 48_000;
-const AHEAD = 8;
+/** Sealed bytes of a file in one answer. */
+const PIECE = 40_000;
 /** What comes in before it is taken further. */
 const WAITING = 64;
 const ANSWER = 5_000;
@@ -63,8 +62,6 @@ interface Way {
   readonly questions: Map<number, Question>;
   /** files of letters that went over it: their bytes may be asked for */
   readonly files: Set<string>;
-  /** pieces that were asked for ahead, by file and offset */
-  readonly ahead: Map<string, Promise<Bytes>>;
   /** letters that came, one after the other */
   taking: Promise<unknown>;
   telling: Promise<unknown>;
@@ -115,21 +112,9 @@ export class Links implements Aside {
     return way !== undefined && this.#send(way, '{"m":"typing"}');
   }
 
-  file(id: string, offset: number, size: number): Promise<Bytes> | undefined {
+  file(id: string, offset: number): Promise<Bytes> | undefined {
     const way = [...this.#ways.values()].find(({ channel }) => channel?.open);
-    if (!way) return undefined;
-    for (let at = offset; at < Math.min(size, offset + AHEAD * PIECE); at += PIECE) {
-      const name = `${id}/${String(at)}`;
-      if (way.ahead.has(name) || way.ahead.size >= 2 * AHEAD) continue;
-      const piece = this.#ask(way, 'file', { id, offset: at }).then((answer) => unb64(readPiece(answer).data));
-      way.ahead.set(name, piece);
-      // Whoever takes it hears of it; what was asked for behind it is not worth more.
-      piece.catch(() => { way.ahead.delete(name); });
-    }
-    const name = `${id}/${String(offset)}`;
-    const piece = way.ahead.get(name);
-    way.ahead.delete(name);
-    return piece;
+    return way && this.#ask(way, 'file', { id, offset }).then((answer) => unb64(readPiece(answer).data));
   }
 
   #send(way: Way, message: string): boolean {
@@ -289,7 +274,7 @@ export class Links implements Aside {
     const now = this.#session.platform.now();
     const way: Way = {
       id, peer, dev, began: now, negotiation: undefined, channel: undefined, looked: now, asked: 0, waiting: 0,
-      questions: new Map(), files: new Set(), ahead: new Map(), taking: Promise.resolve(), telling: Promise.resolve(),
+      questions: new Map(), files: new Set(), taking: Promise.resolve(), telling: Promise.resolve(),
     };
     this.#ways.set(peer, way);
     return way;

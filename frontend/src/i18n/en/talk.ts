@@ -7,6 +7,7 @@ export const talk = {
     toChats: 'Back to chats',
     online: 'online',
     typing: 'writing …',
+    homePath: (path: string) => `your home: ${path}`,
     notFriends: (name: string) => `You and ${name} are not friends at the moment. Nothing can be sent.`,
     asked: (name: string) => `${name} has not answered your request yet. You can write once they accept.`,
     asks: (name: string) => `${name} would like to be friends.`,

@@ -7,6 +7,7 @@ export const talk: Widened<typeof english> = {
     toChats: '回到聊天列表',
     online: '在线',
     typing: '正在输入……',
+    homePath: (path) => `你的家：${path}`,
     notFriends: (name) => `你和${name}目前不是朋友，发不了消息。`,
     asked: (name) => `${name}还没有回应你的请求。对方接受后就能写了。`,
     asks: (name) => `${name}想和你做朋友。`,

@@ -7,6 +7,7 @@ export const talk: Widened<typeof english> = {
     toChats: '回到聊天列表',
     online: '在線上',
     typing: '正在輸入……',
+    homePath: (path) => `你的家：${path}`,
     notFriends: (name) => `你和${name}目前不是朋友，傳不了訊息。`,
     asked: (name) => `${name}還沒有回應你的請求。對方接受後就能寫了。`,
     asks: (name) => `${name}想和你做朋友。`,
