@@ -16,6 +16,10 @@ type request struct {
 	N   int64           `json:"n,omitempty"`
 	// Quiet: nobody need be woken for it (section 16).
 	Quiet bool `json:"quiet,omitempty"`
+	// Ring: a live letter that begins a call, for which a device that sleeps is
+	// woken; Reach: one that is worth opening a link to another relay (section 17).
+	Ring  bool `json:"ring,omitempty"`
+	Reach bool `json:"reach,omitempty"`
 }
 
 // requestDepth: the frame, the envelope and its addresses, and some for keys
