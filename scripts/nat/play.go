@@ -117,6 +117,10 @@ func (l *lab) trouble(ctx context.Context, what string, err error) {
 		if !p.open {
 			continue
 		}
+		var complaints []string
+		if err := p.sees(ctx, "complaints", &complaints); err != nil || len(complaints) > 0 {
+			fmt.Fprintf(l.out, "         the page of %s complains: %s %v\n", p.name, strings.Join(complaints, "; "), err)
+		}
 		path := filepath.Join(l.dir, fmt.Sprintf("%s-%d.png", p.at.Space, l.failed))
 		if err := p.does(ctx, "picture", map[string]string{"path": path}); err != nil {
 			fmt.Fprintf(l.out, "         no picture: %v\n", err)

@@ -42,7 +42,11 @@ async function begins(request: Request): Promise<void> {
   });
   await watchPeers(context);
   const page = context.pages()[0] ?? (await context.newPage());
-  owners.set(request.who, { context, person: Person.at(context, page) });
+  const person = Person.at(context, page);
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') person.complaints.push(`${message.type()}: ${message.text()}`);
+  });
+  owners.set(request.who, { context, person });
 }
 
 async function ends(who: string): Promise<void> {
