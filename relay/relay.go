@@ -208,7 +208,7 @@ func (r *Relay) furnish(ctx context.Context) error {
 		Store: r.store, Queue: r.writer, Elsewhere: told, Tokens: r.tokens, Counts: r.counts, Log: r.around.Log,
 		Now: now, Random: r.around.Random,
 		FramesPerMinute: r.around.FramesPerMinute, SocketsPerMinute: r.around.SocketsPerMinute,
-		Present: told.Present,
+		Ring: told.Ring, Present: told.Present,
 	})
 	var err error
 	if r.push, err = push.New(ctx, push.Config{

@@ -109,14 +109,22 @@ func (h *herald) Committed(jobs int)         { h.relay.counts.Committed(jobs) }
 
 func (h *herald) Dispatched(to queue.Away)              { h.relay.peers.Dispatched(to) }
 func (h *herald) Own(a protocol.Address) (string, bool) { return h.relay.peers.Own(a) }
-func (h *herald) Live(host string, raw []byte)          { h.relay.peers.Live(host, raw) }
+func (h *herald) Live(host string, to protocol.UID, raw []byte, ring, reach bool) {
+	h.relay.peers.Live(host, to, raw, ring, reach)
+}
 func (h *herald) Spend(ctx context.Context, host string, id protocol.ID, guest protocol.UID) error {
 	return h.relay.peers.Spend(ctx, host, id, guest)
 }
 
-func (h *herald) Brought(e *protocol.Envelope, raw []byte) { h.relay.hub.Live(e.To.ID, raw) }
-func (h *herald) Linked(direction string, delta int)       { h.relay.counts.Linked(direction, delta) }
-func (h *herald) Refused(code string)                      { h.relay.counts.Refused(code) }
+func (h *herald) Brought(e *protocol.Envelope, raw []byte, ring bool) {
+	if ring {
+		h.Ring(e.To.ID, e.From.ID)
+	}
+	h.relay.hub.Live(e.To.ID, raw)
+}
+func (h *herald) Ring(owner, caller protocol.UID)    { h.relay.push.Ring(owner, caller) }
+func (h *herald) Linked(direction string, delta int) { h.relay.counts.Linked(direction, delta) }
+func (h *herald) Refused(code string)                { h.relay.counts.Refused(code) }
 
 func (h *herald) Carried(sender, to protocol.UID, id protocol.ID, kept bool, by string) {
 	h.relay.hub.Event(sender, "carried", map[string]any{"id": id.String(), "to": to.String(), "kept": kept, "by": by})

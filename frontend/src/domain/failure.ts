@@ -16,6 +16,8 @@
  * - `elsewhere`: the link belongs to another courtyard
  * - `courtyard-refused`: the own courtyard or the other one does not deal with the other; `host-bad`: no address of a courtyard
  * - `wall-altered`: a wall does not prove itself to be its author's; `wall-lost`: an own post is not on the wall any more
+ * - `microphone-denied`, `camera-denied`: the person or the browser does not allow it; `microphone-none`, `camera-none`: there is none to use
+ * - `calls-unsupported`: this browser makes no connections to others; `call-under-way`: one call at a time
  */
 
 import { Problem } from '../protocol/problem';
@@ -24,7 +26,8 @@ import type { Failure } from './types';
 export type EngineCode =
   | 'offline' | 'photo-unreadable' | 'photo-large' | 'name-empty' | 'name-long' | 'text-long' | 'words-long'
   | 'handle-bad' | 'not-friend' | 'self' | 'account-exists' | 'account-none' | 'card-exists'
-  | 'home-none' | 'fork' | 'file-missing' | 'unsupported' | 'elsewhere' | 'cancelled' | 'courtyard-refused' | 'host-bad' | 'wall-altered' | 'wall-lost';
+  | 'home-none' | 'fork' | 'file-missing' | 'unsupported' | 'elsewhere' | 'cancelled' | 'courtyard-refused' | 'host-bad' | 'wall-altered' | 'wall-lost'
+  | 'microphone-denied' | 'microphone-none' | 'camera-denied' | 'camera-none' | 'calls-unsupported' | 'call-under-way';
 
 export class Trouble extends Error implements Failure {
   readonly code: EngineCode;

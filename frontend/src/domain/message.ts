@@ -47,6 +47,7 @@ export function messageOf(shown: Shown, around: MessageSurroundings): Message {
     sent: event.ts,
     kind: shown.kind,
     text: shown.text,
+    call: shown.call,
     more: file && (() => around.loadText(file)),
     photo: shown.photo && photoOf(shown.photo, around),
     reply: reply && { ...reply, excerpt: answered?.text ?? '', photo: answered?.photo ?? false },

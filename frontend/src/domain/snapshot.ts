@@ -11,7 +11,7 @@ const CARD_PAUSE = 3 * 24 * 60 * 60_000;
 
 export const STARTING: State = {
   phase: 'starting', account: undefined, link: 'offline', home: { state: 'none' }, space: undefined, card: { state: 'none', at: 0 }, homeAsks: [],
-  homeTwice: false, findable: true, unread: 0, requests: 0,
+  homeTwice: false, findable: true, relayed: false, unread: 0, requests: 0,
 };
 
 export const OUT: State = { ...STARTING, phase: 'out' };
@@ -30,6 +30,7 @@ export function snapshot(session: Session): State {
     homeAsks: household.asks,
     homeTwice,
     findable: vault.data.settings['findable'] !== false,
+    relayed: vault.data.settings['relayed'] === true,
     unread: talks.unread,
     requests: people.all.filter(({ state }) => state === 'asks').length,
   };
@@ -42,13 +43,13 @@ function accountOf({ self, doorway, people }: Session, { name, about, picture }:
   };
 }
 
-function homeOf({ home, doorway, household }: Session): HomeState {
+function homeOf({ home, doorway, household, homeLink }: Session): HomeState {
   if (!home) return { state: 'none' };
   const { state, since } = doorway.standing.home;
   // Without a connection nobody knows: then it is as it was when there was one.
-  if (state !== 'online') return { state: 'away', since: state === 'none' ? home.added : since };
+  if (state !== 'online' && homeLink.path === 'courtyard') return { state: 'away', since: state === 'none' ? home.added : since };
   const figure = (name: string): number | undefined => household.figure(name);
-  return { state: 'online', messages: figure('messages'), bytes: figure('bytes'), free: figure('free'), people: figure('people') };
+  return { state: 'online', messages: figure('messages'), bytes: figure('bytes'), free: figure('free'), people: figure('people'), path: homeLink.path };
 }
 
 /** Due once something has been said, until there is a card or a second device. A home keeps everything, but brings nobody back to it. */

@@ -129,6 +129,11 @@ export class Talks {
     this.#around.changed();
   }
 
+  /** Whether the conversation is before somebody's eyes. */
+  isOpen(peer: Uid): boolean {
+    return [...this.#views].some(({ peerId }) => peerId === peer);
+  }
+
   async open(peer: Uid): Promise<TalkView> {
     const { log, platform } = this.#around;
     const view: View = new View({

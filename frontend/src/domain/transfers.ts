@@ -20,6 +20,8 @@ const PIECE = 512 * 1024;
 const LAST = 64 * 1024;
 /** What the home gives at a time. */
 const HOME_PIECE = 40_000;
+/** Pieces asked of the home before the first of them is here: a path with a long way there and back is filled. */
+const AHEAD = 8;
 const PAUSE = 15_000;
 
 export interface TransferSurroundings {
@@ -32,6 +34,8 @@ export interface TransferSurroundings {
   /** whether there is a home to ask for what the relay has no more */
   readonly hasHome: () => boolean;
   askHome(method: string, params: JsonObject): Promise<JsonObject>;
+  /** the device of the friend who sent it, while there is a way to it */
+  aside(id: string, offset: number): Promise<Bytes> | undefined;
   /** a file is all up: its letter may go */
   uploaded(): void;
   /** it was refused, so its letter cannot go */
@@ -172,25 +176,52 @@ export class Transfers {
   }
 
   async #fetch(id: string, size: number, progress?: (part: number) => void): Promise<void> {
+    if (await this.#fetchAside(id, size, progress)) return;
     try {
-      await this.#pieces(id, size, progress, (offset) => this.#fromRelay(id, offset));
+      await this.#pieces(id, size, progress, PIECE, 1, (offset) => this.#fromRelay(id, offset));
     } catch (error) {
       // The home has taken it from the relay, or is about to.
       if (codeOf(error) !== 'not-found') throw error;
       if (!this.#around.hasHome()) throw new Trouble('file-missing', {}, error);
-      await this.#pieces(id, size, progress, (offset) => this.#fromHome(id, offset));
+      await this.#pieces(id, size, progress, HOME_PIECE, AHEAD, (offset) => this.#fromHome(id, offset));
     }
     await this.#around.files.trim();
   }
 
-  async #pieces(id: string, size: number, progress: ((part: number) => void) | undefined, next: (offset: number) => Promise<Bytes>): Promise<void> {
+  /** Straight from the friend's device; what of it has come stays when the way ends. */
+  async #fetchAside(id: string, size: number, progress?: (part: number) => void): Promise<boolean> {
+    const { aside, files } = this.#around;
+    try {
+      await this.#pieces(id, size, progress, HOME_PIECE, AHEAD, (offset) => aside(id, offset) ?? Promise.reject(new Trouble('offline')));
+    } catch (error) {
+      if (codeOf(error) === 'internal') throw error;
+      return false;
+    }
+    await files.trim();
+    return true;
+  }
+
+  /** Asks for `ahead` pieces at a time, as if each were of `piece` bytes; one that is not throws the guess away. */
+  async #pieces(
+    id: string, size: number, progress: ((part: number) => void) | undefined, piece: number, ahead: number, next: (offset: number) => Promise<Bytes>,
+  ): Promise<void> {
     const { files, platform } = this.#around;
-    for (let have = (await files.get(id))?.have ?? 0; have < size; ) {
+    let have = (await files.get(id))?.have ?? 0;
+    let asked = have;
+    let coming: Promise<Bytes>[] = [];
+    while (have < size) {
       progress?.(have / size);
-      const data = await next(have);
-      if (data.length === 0) throw new Trouble('file-missing');
+      for (; coming.length < ahead && asked < size; asked += piece) {
+        const one = next(asked);
+        one.catch(() => undefined); // whoever takes it hears of it; behind one that failed nobody does
+        coming.push(one);
+      }
+      const data = await coming.shift();
+      if (!data || data.length === 0) throw new Trouble('file-missing');
       if (!(await files.append(id, size, have, data, platform.now()))) throw new Trouble('file-missing', { reason: 'size' });
+      if (data.length !== Math.min(piece, size - have)) coming = [];
       have += data.length;
+      if (coming.length === 0) asked = have;
     }
     progress?.(1);
   }

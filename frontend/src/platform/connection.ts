@@ -8,7 +8,7 @@ import { Trouble } from '../domain/failure';
 import type { Host } from '../protocol/address';
 import { authProof, checkReady } from '../protocol/auth';
 import { b64, type Bytes } from '../protocol/bytes';
-import { any, array, bool, bytes, int, isObject, type Json, oneOf, open, parseJson, type ReadOf, text } from '../protocol/json';
+import { any, array, bool, bytes, int, isObject, type Json, type JsonObject, oneOf, open, parseJson, type ReadOf, text } from '../protocol/json';
 import type { DeviceKeys } from '../protocol/keys';
 import { isProblem, Problem, wireCode } from '../protocol/problem';
 import { randomBytes } from '../protocol/primitives';
@@ -32,7 +32,7 @@ const readReady = open({
   home: open({ state: oneOf('none', 'online', 'away') }, { since: int() }), space: open({ used: int(), limit: int() }),
 });
 const readAccepted = open({ id: text(22) }, { kept: array(text(43), 2) });
-const readRefused = open({ code: text(64) }, { id: text(22), params: any });
+const readRefused = open({ code: text(64) }, { id: text(22), what: text(32), params: any });
 const readDeliver = open({ n: int(1), env: any });
 const readLive = open({ env: any });
 const readEvent = open({ what: text(32) }, { params: any });
@@ -63,6 +63,12 @@ interface Waiting {
   readonly since: number;
 }
 
+interface Question {
+  readonly resolve: (answer: JsonObject) => void;
+  readonly reject: (error: Error) => void;
+  readonly cancel: () => void;
+}
+
 export interface Identity {
   readonly uid: Bytes;
   readonly keys: DeviceKeys;
@@ -77,6 +83,8 @@ export class Connection {
   /** tells two sockets of one device apart */
   readonly #instance = randomBytes(16);
   readonly #waiting = new Map<string, Waiting>();
+  /** questions that concern no envelope, by their op; answered in the order they were asked */
+  readonly #questions = new Map<string, Question[]>();
   #state: LinkState = 'offline';
   #socket: Socket | undefined;
   #ready = false;
@@ -120,7 +128,7 @@ export class Connection {
    */
   put(id: string, env: string, people: readonly string[] | undefined, quiet = false, unsure = false): Promise<Accepted> {
     return new Promise((resolve, reject) => {
-      if (!this.#send(frameOf(env, people, quiet, unsure))) {
+      if (!this.#send(frameOf(env, people, [quiet ? 'quiet' : undefined, unsure ? 'unsure' : undefined]))) {
         reject(new Trouble('offline'));
         return;
       }
@@ -130,9 +138,26 @@ export class Connection {
     });
   }
 
-  /** Sends what is worthless later; nobody waits for it. */
-  cast(env: string): void {
-    this.#send(frameOf(env, undefined));
+  /**
+   * Sends what is worthless later; nobody waits for it. `ring` wakes devices that sleep, `reach` and `ring` open a way to
+   * another courtyard where there is none (section 17).
+   */
+  cast(env: string, how?: 'ring' | 'reach'): void {
+    this.#send(frameOf(env, undefined, [how]));
+  }
+
+  /** Asks the relay for what concerns no envelope. Rejects with its code, or with `offline`. */
+  ask(op: 'turn' | 'where', params: JsonObject = {}): Promise<JsonObject> {
+    return new Promise((resolve, reject) => {
+      if (!this.#send(JSON.stringify({ op, ...params }))) {
+        reject(new Trouble('offline'));
+        return;
+      }
+      const asked = this.#questions.get(op) ?? [];
+      this.#questions.set(op, asked);
+      // One that has been given up is still answered, so it keeps its place.
+      asked.push({ resolve, reject, cancel: this.#platform.after(SILENCE, () => { reject(new Trouble('offline')); }) });
+    });
   }
 
   /** All up to `n` is on this device's disk. */
@@ -202,6 +227,11 @@ export class Connection {
       }
       case 'refused': {
         const refused = readRefused(frame);
+        const question = this.#question(refused.what);
+        if (question) {
+          question.reject(refusalOf(refused));
+          return;
+        }
         if (refused.id === undefined) throw refusalOf(refused);
         const waiting = this.#settle(refused.id);
         if (waiting) waiting.reject(refusalOf(refused));
@@ -221,8 +251,18 @@ export class Connection {
         this.#listener.event(what, params !== undefined && isObject(params) ? params : {});
         return;
       }
+      case 'turn':
+      case 'where':
+        this.#question(op)?.resolve(frame);
+        return;
       default: // an op from later
     }
+  }
+
+  #question(op: string | undefined): Question | undefined {
+    const question = this.#questions.get(op ?? '')?.shift();
+    question?.cancel();
+    return question;
   }
 
   async #prove(socket: Socket, nonce: Bytes, frame: Json): Promise<void> {
@@ -292,6 +332,11 @@ export class Connection {
     socket?.close();
     for (const waiting of this.#waiting.values()) waiting.reject(new Trouble('offline'));
     this.#waiting.clear();
+    for (const { cancel, reject } of [...this.#questions.values()].flat()) {
+      cancel();
+      reject(new Trouble('offline'));
+    }
+    this.#questions.clear();
     this.#become(state);
   }
 
@@ -303,9 +348,10 @@ export class Connection {
 }
 
 /** `env` is put in as it is: what was sealed once travels as the same bytes each time. */
-function frameOf(env: string, people: readonly string[] | undefined, quiet = false, unsure = false): string {
+function frameOf(env: string, people: readonly string[] | undefined, marks: readonly ('quiet' | 'unsure' | 'ring' | 'reach' | undefined)[]): string {
   const list = people === undefined ? '' : `"for":${JSON.stringify(people)},`;
-  return `{"op":"put",${list}${quiet ? '"quiet":true,' : ''}${unsure ? '"unsure":true,' : ''}"env":${env}}`;
+  const said = marks.map((mark) => (mark === undefined ? '' : `"${mark}":true,`)).join('');
+  return `{"op":"put",${list}${said}"env":${env}}`;
 }
 
 function refusalOf({ code, params }: ReadOf<typeof readRefused>): Problem {

@@ -4,7 +4,9 @@
  */
 
 import { WebSocket as NodeSocket } from 'undici';
-import type { Channel, Platform, PhotoTools, PushAddress, PushTools, Socket, SocketListener, Turn } from './platform';
+import type { Channel, MediaTools, Platform, PhotoTools, PushAddress, PushTools, RtcTools, Socket, SocketListener, Turn } from './platform';
+import { TestMedia } from './testmedia';
+import { TestRtc } from './testpeers';
 
 let houses = 1;
 
@@ -19,6 +21,9 @@ export class TestBrowser {
   /** survives the end of every tab */
   note: string | undefined;
   readonly pushes = new TestPushes();
+  /** undefined: a browser without */
+  rtc: TestRtc | undefined = new TestRtc();
+  readonly media = new TestMedia();
   readonly #locks = new Map<string, Promise<unknown>>();
   readonly #channels = new Map<string, Set<(message: unknown) => void>>();
   readonly #tabs = new Set<TestTab>();
@@ -120,7 +125,7 @@ export class TestPushes implements PushTools {
     return Promise.resolve();
   }
 
-  tell(kind: 'chat' | 'friend', uid: string): Promise<void> {
+  tell(kind: 'chat' | 'friend' | 'call', uid: string): Promise<void> {
     this.shown.push(`${kind} ${uid}`);
     return Promise.resolve();
   }
@@ -289,6 +294,14 @@ export class TestTab implements Platform {
 
   push(): Promise<PushTools> {
     return Promise.resolve(this.browser.pushes);
+  }
+
+  rtc(): Promise<RtcTools | undefined> {
+    return Promise.resolve(this.browser.rtc);
+  }
+
+  media(): Promise<MediaTools | undefined> {
+    return Promise.resolve(this.browser.media);
   }
 
   readonly report = (error: unknown): void => {

@@ -22,7 +22,7 @@ export interface Surroundings {
 
 export class Person {
   readonly context: BrowserContext;
-  readonly line: Line;
+  readonly #line: Line | undefined;
   readonly page: Page;
   /** taps, fields and files so far */
   actions = 0;
@@ -30,9 +30,9 @@ export class Person {
   /** what the page itself complained about; looked at when the test is over */
   readonly complaints: string[] = [];
 
-  private constructor(context: BrowserContext, line: Line, page: Page, desk: boolean) {
+  private constructor(context: BrowserContext, line: Line | undefined, page: Page, desk: boolean) {
     this.context = context;
-    this.line = line;
+    this.#line = line;
     this.page = page;
     this.#desk = desk;
     page.on('pageerror', (error) => this.complaints.push(String(error.stack ?? error)));
@@ -60,14 +60,24 @@ export class Person {
     return new Person(context, line, await context.newPage(), desk);
   }
 
+  /** Somebody whose browser has a network of its own, and so no line that could be cut here. */
+  static at(context: BrowserContext, page: Page): Person {
+    return new Person(context, undefined, page, false);
+  }
+
   async goes(): Promise<void> {
     await this.context.close();
-    await this.line.close();
+    await this.#line?.close();
+  }
+
+  get line(): Line {
+    if (this.#line === undefined) throw new Error('this browser has a network of its own');
+    return this.#line;
   }
 
   /** Another tab of the same browser. */
   async tab(): Promise<Person> {
-    return new Person(this.context, this.line, await this.context.newPage(), this.#desk);
+    return new Person(this.context, this.#line, await this.context.newPage(), this.#desk);
   }
 
   // What a finger does.

@@ -18,6 +18,10 @@ type request struct {
 	Quiet bool `json:"quiet,omitempty"`
 	// Unsure: by the writer's own clock it is dated ahead (section 14).
 	Unsure bool `json:"unsure,omitempty"`
+	// Ring: a live letter that begins a call, for which a device that sleeps is
+	// woken; Reach: one that is worth opening a link to another relay (section 17).
+	Ring  bool `json:"ring,omitempty"`
+	Reach bool `json:"reach,omitempty"`
 }
 
 // requestDepth: the frame, the envelope and its addresses, and some for keys

@@ -1,4 +1,5 @@
 import type { RoomWords } from '../catalogue';
+import { call } from './call';
 import { courtyards } from './courtyards';
 import { door } from './door';
 import { errors } from './errors';
@@ -8,4 +9,4 @@ import { notify } from './notify';
 import { talk } from './talk';
 import { wall } from './wall';
 
-export const rooms: RoomWords = { ...door, ...courtyards, ...talk, ...friends, ...wall, ...me, ...notify, ...errors };
+export const rooms: RoomWords = { ...door, ...call, ...courtyards, ...talk, ...friends, ...wall, ...me, ...notify, ...errors };

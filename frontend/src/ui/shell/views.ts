@@ -5,6 +5,7 @@ export const views = {
   link: () => import('../door/Link.svelte'),
   restore: () => import('../door/Restore.svelte'),
   conversation: () => import('../talk/Conversation.svelte'),
+  call: () => import('../call/Call.svelte'),
   newChat: () => import('../chats/NewChat.svelte'),
   wall: () => import('../wall/Wall.svelte'),
   author: () => import('../wall/Author.svelte'),

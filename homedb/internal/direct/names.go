@@ -1,0 +1,66 @@
+package direct
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/pion/mdns/v2"
+	"golang.org/x/net/ipv4"
+)
+
+const (
+	// maxNames are those of a connection that are asked for; a browser has one for
+	// each of its interfaces.
+	maxNames = 4
+	// asking is how long the own network is asked.
+	asking = 3 * time.Second
+)
+
+// names asks the own network for whom the candidates' names stand (RFC 6762). It
+// only asks: this home has no name there. What the answers mean is for Rules to judge.
+func names(ctx context.Context, n *Network, all []Candidate) []Candidate {
+	ctx, stop := context.WithTimeout(ctx, asking)
+	defer stop()
+	conn, err := listenNames(n)
+	if err != nil {
+		n.s.Logger.Debug("direct: names of the own network cannot be asked for", "error", err)
+		n.s.Counted(Unnamed)
+		return nil
+	}
+	defer conn.Close()
+	found := make([]Candidate, len(all))
+	var wait sync.WaitGroup
+	for i, c := range all {
+		wait.Go(func() {
+			if _, addr, err := conn.QueryAddr(ctx, c.Name); err == nil {
+				c.Addr, c.Name = addr.WithZone("").Unmap(), ""
+				found[i] = c
+				return
+			}
+			n.s.Counted(Unnamed)
+		})
+	}
+	wait.Wait()
+	var out []Candidate
+	for _, c := range found {
+		if c.Addr.IsValid() {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// listenNames opens multicast DNS for questions, over IPv4: every browser answers there.
+func listenNames(n *Network) (*mdns.Conn, error) {
+	at, err := net.ResolveUDPAddr("udp4", mdns.DefaultAddressIPv4)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := net.ListenUDP("udp4", at)
+	if err != nil {
+		return nil, err
+	}
+	return mdns.Server(ipv4.NewPacketConn(conn), nil, &mdns.Config{LoggerFactory: factory{n.s.Logger}, IncludeLoopback: n.loopback()})
+}
