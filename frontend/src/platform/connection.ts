@@ -109,7 +109,11 @@ export class Connection {
     this.#unwatch = this.#platform.watch((turn) => {
       if (turn === 'offline') this.#drop('offline');
       else if (turn === 'hidden') this.#hiddenSince = this.#platform.now();
-      else this.#again(turn === 'shown');
+      else {
+        // What was opened in another network is dead, or will be in a moment.
+        if (turn === 'moved' && this.#socket) this.#drop('connecting');
+        this.#again(turn === 'shown');
+      }
     });
     this.#dial();
   }
