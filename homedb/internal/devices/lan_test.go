@@ -62,7 +62,7 @@ func TestAtHome(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	liar, err := mdns.Server(ipv4.NewPacketConn(conn), nil, &mdns.Config{LocalNames: []string{"liar.local"}, LocalAddress: net.IPv4(93, 184, 216, 34)})
+	liar, err := mdns.NewServer(ipv4.NewPacketConn(conn), nil, mdns.WithLocalNames("liar.local"), mdns.WithLocalAddress(net.IPv4(93, 184, 216, 34)))
 	if err != nil {
 		t.Fatal(err)
 	}

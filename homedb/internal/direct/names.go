@@ -56,5 +56,5 @@ func listenNames(n *Network) (*mdns.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mdns.Server(ipv4.NewPacketConn(conn), nil, &mdns.Config{LoggerFactory: factory{n.s.Logger}, IncludeLoopback: n.loopback()})
+	return mdns.NewServer(ipv4.NewPacketConn(conn), nil, mdns.WithLoggerFactory(factory{n.s.Logger}), mdns.WithIncludeLoopback(n.loopback()), mdns.WithCacheRefresh(false))
 }
