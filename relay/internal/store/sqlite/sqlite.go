@@ -241,7 +241,13 @@ func (p poolQuerier) ExecContext(ctx context.Context, text string, args ...any) 
 	return s.ExecContext(ctx, args...)
 }
 
+// QueryContext, like Update, does not interrupt what has begun: two goroutines would
+// watch each read, which takes a few microseconds.
 func (p poolQuerier) QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	ctx = context.WithoutCancel(ctx)
 	s, err := p.prepared(ctx, text)
 	if err != nil {
 		return nil, err
