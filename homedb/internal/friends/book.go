@@ -267,6 +267,17 @@ func (b *Book) UEK(ctx context.Context, uid protocol.UID, again bool) (ident.UEK
 	return ident.UEKPin{}, err
 }
 
+// Shown is UEK as uid's courtyard shows it now, and no other: for a letter that is
+// of no use to somebody who cannot open it.
+func (b *Book) Shown(ctx context.Context, uid protocol.UID) (ident.UEKPin, error) {
+	e, err := b.known(ctx, uid)
+	if err != nil {
+		return ident.UEKPin{}, err
+	}
+	rec, err := b.newest(ctx, uid, true, e)
+	return rec.Pin(), err
+}
+
 // newest asks for the newest record, and for the chain if it has not been seen lately.
 func (b *Book) newest(ctx context.Context, uid protocol.UID, again bool, e entry) (ident.UEKRecord, error) {
 	if again || b.clock.Now().Sub(e.seen) >= fresh {

@@ -187,6 +187,9 @@ func TestThePinnedKeyWhileACourtyardIsAway(t *testing.T) {
 		if pin, err := l.UEK(t.Context(), uid, true); err != nil || pin != one.Pin() {
 			t.Error(code, pin, err)
 		}
+		if pin, err := l.Shown(t.Context(), uid); err == nil {
+			t.Error("nobody shows that key now: ", code, pin)
+		}
 	}
 	// It is left alone for a while: whoever writes does not wait for it each time.
 	asked := other.asked
@@ -202,6 +205,9 @@ func TestThePinnedKeyWhileACourtyardIsAway(t *testing.T) {
 	l.clock.Advance(2 * time.Minute)
 	if pin, err := l.UEK(t.Context(), uid, false); err != nil || pin != two.Pin() || other.asked == asked {
 		t.Error("they are back: ", pin, err)
+	}
+	if pin, err := l.Shown(t.Context(), uid); err != nil || pin != two.Pin() {
+		t.Error(pin, err)
 	}
 	// What the relay says is no reason to go on with an old key.
 	other.uek = first

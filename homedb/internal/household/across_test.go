@@ -11,6 +11,7 @@ import (
 	"github.com/courtyard-social/courtyard/homedb/internal/hometest"
 	"github.com/courtyard-social/courtyard/homedb/internal/household"
 	"github.com/courtyard-social/courtyard/protocol"
+	"github.com/courtyard-social/courtyard/protocol/ident"
 	"github.com/courtyard-social/courtyard/protocol/letter"
 	"github.com/courtyard-social/courtyard/protocol/message"
 	"github.com/courtyard-social/courtyard/protocol/vault"
@@ -345,4 +346,76 @@ func TestALetterToADeletedKeyIsSealedAgainAcrossCourtyards(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	s.mei.Links().LogHas("the tick", func(e hometest.Event) bool { return e.Mid == sent.Mid && e.Home > 0 })
+}
+
+// TestAHouseTickThatWaitedTooLong: a receipt waits in custody until the key it is
+// sealed to is gone. Its reader's home asks for it once more, and gets it.
+func TestAHouseTickThatWaitedTooLong(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, database func(*household.Config)) {
+		s := newStreet(t, database)
+		meis := s.west.Home(database)
+		s.mei.Pairs(meis)
+		first := s.mei.Says(s.wei, "so that keys are known")
+		s.mei.Links().LogHas("the house tick", func(e hometest.Event) bool { return e.Mid == first.Mid && e.Home > 0 })
+		s.home.Stop()
+		sent := s.mei.Says(s.wei, "late news")
+		s.carried(t, s.mei)
+		s.west.Stop()
+		s.later(time.Hour)
+		s.home.Start()
+		s.wei.TakenOver(s.home)
+		s.waits(t, "")
+		// For days the two courtyards do not see each other, and mei's home goes on.
+		s.east.Stop()
+		s.west.Restart()
+		s.mei.Close()
+		s.mei.Connect()
+		s.mei.TakenOver(meis) // it has heard what time it is, before the clock is moved
+		old := s.mei.UEKOf(s.mei.UID).Counter
+		dayAfterDay(t, s.mei, old+4)
+		moved := time.Now()
+		hometest.Until(t, "the key is deleted", func() bool {
+			if time.Since(moved) > 2*time.Second {
+				s.later(31 * time.Minute)
+				moved = time.Now()
+			}
+			_, ok := knows(s.mei)[old]
+			return !ok
+		})
+		s.back(s.east, s.wei)
+		s.mei.Close()
+		s.mei.Connect()
+		hometest.Until(t, "the receipt cannot be opened", func() bool { return s.west.Letters(meis)("held-key") > 0 })
+		log := s.mei.Links()
+		log.LogHas("the house tick", func(e hometest.Event) bool { return e.Mid == sent.Mid && e.Home > 0 })
+	})
+}
+
+// What asks for a letter once more is sealed to no key of yesterday: two who know only
+// such keys of each other would ask each other for ever.
+func TestWhoAsksAgainAsksWithAKeyOfToday(t *testing.T) {
+	s := newStreet(t)
+	s.mei.Ticked(s.mei.Says(s.wei, "so that keys are known"))
+	s.home.Stop()
+	old := s.mei.UEKOf(s.mei.UID).Counter
+	s.mei.NewUEK()
+	nobodys, err := protocol.NewBoxSecret(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := s.mei.Sends(s.wei.UID, hometest.Draft{Type: "chat", Kind: "text", Body: message.Text{Text: "nobody can read this"},
+		Slots: []protocol.Key32{nobodys.Public(), s.mei.UEKOf(s.mei.UID).Key}})
+	s.mei.Says(s.wei, "but this")
+	s.carried(t, s.mei)
+	s.west.Stop()
+	s.later(time.Hour)
+	s.home.Start()
+	s.wei.TakenOver(s.home)
+	s.waits(t, "") // the receipt, and whatever else was due
+	s.mei.Secrets = slices.DeleteFunc(s.mei.Secrets, func(k ident.UEKSecret) bool { return k.Counter == old })
+	s.back(s.west, s.mei)
+	s.mei.Await("the question", func(o hometest.Opened) bool {
+		stale, ok := o.Body.(message.Stale)
+		return ok && stale.ID == lost.Envelope.ID
+	})
 }

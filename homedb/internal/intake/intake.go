@@ -58,9 +58,14 @@ type item struct {
 	file    *files.Ref
 	owes    []owed
 	held    *held
-	// rewrite is a letter of this home's own to peer that has to be written again.
-	rewrite *outbox.Posted
-	peer    protocol.UID
+	rewrite *rewrite
+}
+
+// rewrite is a letter of this home's own that has to be written again.
+type rewrite struct {
+	outbox.Posted
+	peer     protocol.UID
+	envelope protocol.ID // in which nobody asks for it any more; zero: the relay may tell of it once more
 }
 
 type owed struct {
@@ -95,9 +100,7 @@ func (i *Intake) open(ctx context.Context, n int64, raw []byte) item {
 	if errors.Is(err, letter.ErrLetter) && !letter.SealedTo(e, i.Ring.Secrets()) {
 		if !i.found(ctx, e) {
 			it.held = hold(raw, e.From.ID, e.ID, noKey, now)
-			if e.Type != protocol.TypeReceipt { // receipts get no receipts
-				it.owes = append(it.owes, owed{outbox.Stale, e.From.ID, e.ID})
-			}
+			it.owes = append(it.owes, owed{outbox.Stale, e.From.ID, e.ID})
 			return it
 		}
 		opened, err = letter.Open(e, i.Ring.Secrets(), sender)
@@ -213,7 +216,8 @@ func ref(event *chatlog.Event, mid protocol.ID, f *message.File) *files.Ref {
 }
 
 // stale is a friend who could not open a letter of ours: it is owed again, if
-// it is in the log, for a key that it was not sealed to yet.
+// it is in the log, for a key that it was not sealed to yet; one of this home's own
+// once.
 func (i *Intake) stale(ctx context.Context, it *item, e *protocol.Envelope, opened *letter.Opened, b message.Stale) error {
 	if e.From.ID == i.Self || opened.Device.Role == ident.RoleSession {
 		return nil
@@ -226,7 +230,14 @@ func (i *Intake) stale(ctx context.Context, it *item, e *protocol.Envelope, open
 		return err
 	}
 	event, ok, err := i.Log.ByEnvelope(ctx, e.From.ID, b.ID)
-	if err != nil || !ok {
+	if err != nil {
+		return err
+	}
+	if !ok { // a receipt, say
+		posted, err := outbox.FindPosted(ctx, i.DB, e.From.ID, b.ID)
+		if err == nil && posted.Kind != "" {
+			it.rewrite = &rewrite{posted, e.From.ID, b.ID}
+		}
 		return err
 	}
 	counter, err := i.Log.SealedTo(ctx, event.Mid)
@@ -272,7 +283,7 @@ func (i *Intake) commit(ctx context.Context, items []item, also func(store.Tx) e
 				}
 			}
 			if it.rewrite != nil {
-				if err := outbox.Rewrite(ctx, tx, it.peer, *it.rewrite, now); err != nil {
+				if err := outbox.Rewrite(ctx, tx, it.rewrite.peer, it.rewrite.Posted, it.rewrite.envelope, now); err != nil {
 					return err
 				}
 			}

@@ -46,7 +46,7 @@ func (i *Intake) returned(ctx context.Context, n int64, raw []byte, e *protocol.
 		i.Ahead()
 		if kind != "" {
 			i.Counted("returned-"+kind, 1)
-			it.rewrite, it.peer = &posted, back.To
+			it.rewrite = &rewrite{Posted: posted, peer: back.To}
 			return it
 		}
 		i.Counted("returned-ahead", 1)

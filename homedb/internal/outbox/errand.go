@@ -102,7 +102,9 @@ func (o *Outbox) run(ctx context.Context, put Put, token string, e errand) error
 	return protocol.Refuse("outbox", protocol.CodeBadRequest, "an errand of another version")
 }
 
-// stale asks peer to seal a letter again, for the record that is in use now.
+// stale asks peer to seal a letter again, for the record that is in use now. It is
+// sealed to no pinned key: two who know only old keys of each other would ask each
+// other for ever.
 func (o *Outbox) stale(ctx context.Context, put Put, e errand) error {
 	record, err := o.Writer.Book.OwnRecord(ctx)
 	if err != nil {
@@ -112,7 +114,7 @@ func (o *Outbox) stale(ctx context.Context, put Put, e errand) error {
 	if err != nil {
 		return err
 	}
-	return o.send(ctx, put, Posted{Kind: Stale, Ref: e.ref}, draft{peer: e.peer, typ: protocol.TypeReceipt, kind: message.KindStale, body: body})
+	return o.send(ctx, put, Posted{Kind: Stale, Ref: e.ref}, draft{peer: e.peer, typ: protocol.TypeReceipt, kind: message.KindStale, body: body, shown: true})
 }
 
 // reseal seals one of one's own letters again: same mid, seq, clock and words, new

@@ -37,8 +37,12 @@ func OweReceipt(ctx context.Context, tx store.Tx, peer protocol.UID, mid protoco
 const patience = time.Minute
 
 // Rewrite notes, in a transaction, that a letter of this home's own making has to
-// be written once more.
-func Rewrite(ctx context.Context, tx store.Tx, peer protocol.UID, p Posted, now int64) error {
+// be written once more, and forgets that it was posted in envelope, unless that is
+// zero.
+func Rewrite(ctx context.Context, tx store.Tx, peer protocol.UID, p Posted, envelope protocol.ID, now int64) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM posted WHERE envelope = $1 AND peer = $2`, envelope[:], peer[:]); err != nil {
+		return err
+	}
 	for _, i := range p.Items {
 		if err := OweReceipt(ctx, tx, peer, i.MID, i.Hash); err != nil {
 			return err

@@ -45,6 +45,7 @@ type draft struct {
 	body       []byte
 	own        bool // with a slot for one's own devices, and put to both
 	freshlyUEK bool
+	shown      bool // sealed to a key that their courtyard shows now, or not at all
 }
 
 // sealed is a letter on its way.
@@ -59,7 +60,13 @@ type sealed struct {
 }
 
 func (w *Writer) seal(ctx context.Context, d draft) (sealed, error) {
-	rec, err := w.Book.UEK(ctx, d.peer, d.freshlyUEK)
+	var rec ident.UEKPin
+	var err error
+	if d.shown {
+		rec, err = w.Book.Shown(ctx, d.peer)
+	} else {
+		rec, err = w.Book.UEK(ctx, d.peer, d.freshlyUEK)
+	}
 	if err != nil {
 		return sealed{}, err
 	}
