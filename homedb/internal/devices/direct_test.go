@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -72,18 +73,18 @@ func opensAt(t testing.TB, listen string, named ...string) *outdoors {
 	return o
 }
 
-// counts waits until something has been counted.
-func (o *outdoors) counts(what string) {
+// counts waits until all of these have been counted, in whatever order.
+func (o *outdoors) counts(all ...string) {
 	o.Helper()
 	timeout := time.After(directtest.Patience)
-	for {
+	for len(all) > 0 {
 		select {
 		case got := <-o.tally:
-			if got == what {
-				return
+			if i := slices.Index(all, got); i >= 0 {
+				all = slices.Delete(all, i, i+1)
 			}
 		case <-timeout:
-			o.Fatalf("%q was never counted", what)
+			o.Fatalf("never counted: %q", all)
 		}
 	}
 }

@@ -217,8 +217,7 @@ func TestACheckFromElsewhere(t *testing.T) {
 	if _, code := o.links(o.phone).calls(phone); code != "" {
 		t.Fatal(code)
 	}
-	o.counts(direct.Elsewhere) // its candidate
-	o.counts(direct.Elsewhere) // and its checks
+	o.counts(direct.Elsewhere, direct.Elsewhere) // its candidate, and its checks
 	if phone.Opened() {
 		t.Error("answered")
 	}
@@ -494,6 +493,66 @@ func TestByTCP(t *testing.T) {
 	udp, _ := link.connects(directtest.Plan{})
 	if err := udp.Asks("asks", nil, nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAForwardedPort: a home that listens says where the relay sees it, should its
+// owner have forwarded the port by hand.
+func TestAForwardedPort(t *testing.T) {
+	o := opensAt(t, "127.0.0.1:0", loopback)
+	o.runs()
+	o.seen.Store(netip.MustParseAddr("93.184.216.34"))
+	var a struct {
+		SDP string `json:"sdp"`
+	}
+	link := o.links(o.phone)
+	if code := link.r("direct", map[string]any{"id": protocol.ID{1}, "sdp": directtest.New(t, directtest.Plan{}).Offers()}, &a); code != "" {
+		t.Fatal(code)
+	}
+	for _, want := range []string{" udp %d 93.184.216.34 %d typ srflx raddr 0.0.0.0 rport 9\r\n", " tcp %d 93.184.216.34 %d typ srflx raddr 0.0.0.0 rport 9 tcptype passive\r\n"} {
+		found := false
+		for line := range strings.Lines(a.SDP) {
+			var priority, port int
+			_, rest, ok := strings.Cut(line, " 1")
+			if n, err := fmt.Sscanf(rest, want, &priority, &port); ok && err == nil && n == 2 && port == int(o.network.Port()) && priority > 0 {
+				found = true
+			}
+		}
+		if !found {
+			t.Errorf("no%q in\n%s", want, a.SDP)
+		}
+	}
+}
+
+// TestTheDoorIsBounded: the port is open to everybody, and one address gets eight
+// connections.
+func TestTheDoorIsBounded(t *testing.T) {
+	o := opensAt(t, "127.0.0.1:0", loopback)
+	at := fmt.Sprintf("127.0.0.1:%d", o.network.Port())
+	var conns []net.Conn
+	for range 9 {
+		c, err := net.Dial("tcp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		conns = append(conns, c)
+	}
+	o.counts("door-full")
+	if err := conns[8].SetReadDeadline(time.Now().Add(directtest.Patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conns[8].Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
+		t.Errorf("the ninth is still there: %v", err)
+	}
+	if _, err := conns[0].Write([]byte{0xff, 0xff, 1, 2, 3}); err != nil { // longer than any first word
+		t.Fatal(err)
+	}
+	if err := conns[0].SetReadDeadline(time.Now().Add(directtest.Patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conns[0].Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
+		t.Errorf("rubbish is listened to: %v", err)
 	}
 }
 

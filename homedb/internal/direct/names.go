@@ -18,38 +18,32 @@ const (
 	asking = 3 * time.Second
 )
 
-// names asks the own network for whom the candidates' names stand (RFC 6762). It
-// only asks: this home has no name there. What the answers mean is for Rules to judge.
-func names(ctx context.Context, n *Network, all []Candidate) []Candidate {
+// names asks the own network for whom the candidates' names stand (RFC 6762), and
+// hands on each that is answered. It only asks: this home has no name there. What
+// the answers mean is for Rules to judge.
+func names(ctx context.Context, n *Network, all []Candidate, found func(Candidate)) {
 	ctx, stop := context.WithTimeout(ctx, asking)
 	defer stop()
 	conn, err := listenNames(n)
 	if err != nil {
 		n.s.Logger.Debug("direct: names of the own network cannot be asked for", "error", err)
 		n.s.Counted(Unnamed)
-		return nil
+		return
 	}
 	defer conn.Close()
-	found := make([]Candidate, len(all))
 	var wait sync.WaitGroup
-	for i, c := range all {
+	defer wait.Wait()
+	for _, c := range all {
 		wait.Go(func() {
-			if _, addr, err := conn.QueryAddr(ctx, c.Name); err == nil {
-				c.Addr, c.Name = addr.WithZone("").Unmap(), ""
-				found[i] = c
+			_, addr, err := conn.QueryAddr(ctx, c.Name)
+			if err != nil {
+				n.s.Counted(Unnamed)
 				return
 			}
-			n.s.Counted(Unnamed)
+			c.Addr, c.Name = addr.WithZone("").Unmap(), ""
+			found(c)
 		})
 	}
-	wait.Wait()
-	var out []Candidate
-	for _, c := range found {
-		if c.Addr.IsValid() {
-			out = append(out, c)
-		}
-	}
-	return out
 }
 
 // listenNames opens multicast DNS for questions, over IPv4: every browser answers there.
@@ -62,5 +56,5 @@ func listenNames(n *Network) (*mdns.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mdns.Server(ipv4.NewPacketConn(conn), nil, &mdns.Config{LoggerFactory: factory{n.s.Logger}, IncludeLoopback: n.loopback()})
+	return mdns.NewServer(ipv4.NewPacketConn(conn), nil, mdns.WithLoggerFactory(factory{n.s.Logger}), mdns.WithIncludeLoopback(n.loopback()), mdns.WithCacheRefresh(false))
 }

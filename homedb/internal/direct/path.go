@@ -243,9 +243,7 @@ func (n *path) use(rules Rules, all []Candidate) {
 		return
 	}
 	n.paths.begin(func() {
-		for _, c := range names(n.ctx, n.paths.c.Network, first(named, maxNames)) {
-			n.one(rules, c)
-		}
+		names(n.ctx, n.paths.c.Network, first(named, maxNames), func(c Candidate) { n.one(rules, c) })
 	})
 }
 

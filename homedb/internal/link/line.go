@@ -163,16 +163,12 @@ func (l *Line) read(ctx context.Context) error {
 		case "accepted":
 			l.resolve(f.ID, answer{kept: f.Kept})
 		case "turn", "where":
+			r := reply{raw: raw}
 			if f.Code != "" {
-				l.tell(f.Op, f.Device, reply{err: refusal(f)})
-				continue
+				r = reply{err: refusal(f)}
 			}
-			l.tell(f.Op, f.Device, reply{raw: raw})
+			l.tell(f.Op, f.Device, r)
 		case "refused":
-			if f.ID.IsZero() && (f.What == "turn" || f.What == "where") {
-				l.tell(f.What, f.Device, reply{err: refusal(f)})
-				continue
-			}
 			if f.ID.IsZero() { // not about a put: the relay says why it is about to close
 				return refusal(f)
 			}

@@ -125,6 +125,18 @@ const described = `<?xml version="1.0"?><root xmlns="urn:schemas-upnp-org:device
 // igd answers as UPnP's gateway; leases: false if it knows permanent mappings alone.
 func (b *box) igd(leases bool, where func(own string) string) netip.AddrPort {
 	b.Helper()
+	own := b.web("127.0.0.1", leases)
+	return b.datagrams(func(ask []byte) []byte {
+		if !strings.HasPrefix(string(ask), "M-SEARCH * HTTP/1.1\r\n") {
+			return nil
+		}
+		return []byte("HTTP/1.1 200 OK\r\nST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\nLOCATION: " + where(own) + "\r\n\r\n")
+	})
+}
+
+// web is the part of it that speaks HTTP; its address.
+func (b *box) web(ip string, leases bool) string {
+	b.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /desc.xml", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, described) }) //nolint:errcheck // to a test
 	mux.HandleFunc("POST /control", func(w http.ResponseWriter, r *http.Request) {
@@ -161,14 +173,14 @@ func (b *box) igd(leases bool, where func(own string) string) netip.AddrPort {
 		}
 		fmt.Fprintf(w, `<s:Envelope xmlns:s="x"><s:Body><u:%sResponse xmlns:u="y">%s</u:%sResponse></s:Body></s:Envelope>`, action, answer, action)
 	})
-	server := httptest.NewServer(mux)
+	l, err := net.Listen("tcp", ip+":0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: mux}}
+	server.Start()
 	b.Cleanup(server.Close)
-	return b.datagrams(func(ask []byte) []byte {
-		if !strings.HasPrefix(string(ask), "M-SEARCH * HTTP/1.1\r\n") {
-			return nil
-		}
-		return []byte("HTTP/1.1 200 OK\r\nST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\nLOCATION: " + where(server.URL) + "\r\n\r\n")
-	})
+	return server.URL
 }
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -255,6 +267,13 @@ func TestPCPIsRenewedByWhoeverBegan(t *testing.T) {
 
 // TestARouterThatDoesNotHelp: what is said is believed only if it is an answer.
 func TestARouterThatDoesNotHelp(t *testing.T) {
+	other := plugged(t) // another machine of the network, which would map anything
+	elsewhere := other.web("127.0.0.2", true)
+	t.Cleanup(func() {
+		if other.opened() != "map[]" || len(other.heard) > 0 {
+			t.Errorf("another machine was asked: %s %q", other.opened(), other.heard)
+		}
+	})
 	for what, c := range map[string]struct {
 		way     func(b *box) router.Method
 		problem string
@@ -265,7 +284,7 @@ func TestARouterThatDoesNotHelp(t *testing.T) {
 		"another port":   {func(b *box) router.Method { return router.PCP(b.pcp(func(a []byte) { a[40] ^= 1 })) }, router.NoAnswer},
 		"nothing mapped": {func(b *box) router.Method { return router.PCP(b.pcp(func(a []byte) { a[42], a[43] = 0, 0 })) }, router.NoAnswer},
 		"a description elsewhere": {func(b *box) router.Method {
-			return router.IGD(netip.MustParseAddr("127.0.0.1"), b.igd(true, func(string) string { return "http://127.0.0.2:9/desc.xml" }))
+			return router.IGD(netip.MustParseAddr("127.0.0.1"), b.igd(true, func(string) string { return elsewhere + "/desc.xml" }))
 		}, router.NoAnswer},
 		"a description in a file": {func(b *box) router.Method {
 			return router.IGD(netip.MustParseAddr("127.0.0.1"), b.igd(true, func(string) string { return "file:///etc/passwd" }))
