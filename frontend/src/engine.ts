@@ -440,7 +440,9 @@ class Engine implements Courtyard {
   }
 
   async network(fresh: boolean): Promise<NetworkReport> {
-    return (await this.#beside(await this.#in())).report(fresh);
+    const session = await this.#in();
+    await session.greeted().catch(session.shrug); // without a connection little can be known, and that is said
+    return (await this.#beside(session)).report(fresh);
   }
 
   async courtyards(): Promise<Courtyards> {

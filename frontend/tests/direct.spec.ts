@@ -37,8 +37,9 @@ async function watched(page: Page): Promise<void> {
         window.peers.push(this);
       }
     };
-    const send = RTCDataChannel.prototype.send as (this: RTCDataChannel, text: string) => void;
-    RTCDataChannel.prototype.send = function (this: RTCDataChannel, data: unknown): void {
+    const channel = RTCDataChannel.prototype as { send: (this: RTCDataChannel, data: unknown) => void };
+    const { send } = channel;
+    channel.send = function (data) {
       if (typeof data !== 'string' || window.deaf) return;
       window.said.push((JSON.parse(data) as { m: string }).m);
       send.call(this, data);
@@ -131,14 +132,14 @@ test.describe('beside the courtyard', () => {
     const before = await path(fresh.page);
     expect(before).toMatchObject({ local: /host|prflx/u, remote: /host|prflx/u, protocol: 'udp' });
 
-    // The courtyard has let the photo go, so it comes from the home; some of it is larger than a piece.
+    // The courtyard has let the photo go, so it comes from the home, in pieces.
     await fresh.taps(fresh.page.getByRole('link', { name: /Look at the photo/ }).last());
     const picture = fresh.page.getByRole('dialog').getByRole('img', { name: `Photo from ${tomsName}` });
     await expect(picture).toBeVisible({ timeout: 30_000 });
     await expect.poll(() => picture.evaluate((image: HTMLImageElement) => image.naturalWidth)).toBeGreaterThan(1000);
     await fresh.presses('Close');
     const files = (await said(fresh.page)).filter((method) => method === 'file').length;
-    expect(files).toBeGreaterThan(2);
+    expect(files).toBeGreaterThan(1);
     const after = await path(fresh.page);
     expect((after?.received ?? 0) - (before?.received ?? 0)).toBeGreaterThan((files - 1) * 40_000);
 

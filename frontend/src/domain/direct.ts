@@ -27,6 +27,8 @@ const SOON = 1_000;
 const PAUSES = [500, 10_000, 60_000, 300_000] as const;
 /** A connection that lasted so long was a good one. */
 const GOOD = 60_000;
+/** Somebody who asks right after the app was opened waits so long for the link. */
+const PATIENCE = 10_000;
 /** Out of sight for so long, nobody needs it. */
 const HIDDEN = 60_000;
 
@@ -62,6 +64,8 @@ export class Direct {
   /** rises with every change of network: what was begun in another counts no more */
   #network = 0;
   #linked = false;
+  /** they wait for the link */
+  readonly #awaiting = new Set<() => void>();
   /** this home makes no such connections: an old one, a full one, or one whose owner wants none */
   #none = false;
   #ends = 0;
@@ -98,8 +102,22 @@ export class Direct {
 
   /** What is known; `fresh`: measured again, otherwise only where it never was. Takes as long as a network that answers nothing. */
   async report(fresh: boolean): Promise<NetworkReport> {
+    if (this.#session.home && this.#session.linked && !this.#linked) await this.#link();
     if (fresh || !this.#counts()) await this.#measure().catch(this.#session.shrug);
     return this.now();
+  }
+
+  /** Resolves when the link is open, or does not open. */
+  #link(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        cancel();
+        this.#awaiting.delete(done);
+        resolve();
+      };
+      const cancel = this.#session.platform.after(PATIENCE, done);
+      this.#awaiting.add(done);
+    });
   }
 
   /** Without measuring anything. */
@@ -135,6 +153,7 @@ export class Direct {
     if (this.#linked && !before) {
       this.#none = false; // it may be another program by now
       this.#soon(SOON);
+      for (const go of this.#awaiting) go();
     }
   }
 

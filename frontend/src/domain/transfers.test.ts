@@ -24,7 +24,7 @@ let content: Bytes;
 let sealed: Bytes;
 /** offsets asked for, and how each is answered */
 let asked: number[];
-let waiting: Map<number, { answer(): void; refuse(code: 'home-away' | 'not-found'): void }>;
+let waiting: Map<number, { readonly answer: () => void; readonly refuse: (code: 'home-away' | 'not-found') => void }>;
 /** how much the home gives at a time */
 let gives: number;
 

@@ -117,13 +117,13 @@ export class PretendedHome {
   }
 
   async #method(method: string, params: JsonObject): Promise<JsonObject> {
-    const id = String(params['id']);
+    const id = textIn(params, 'id');
     if (this.old && (method === 'probe' || method.startsWith('direct'))) throw new Problem('bad-request');
     switch (method) {
       case 'probe':
         return { sent: 1, answered: this.lets };
       case 'direct':
-        return { sdp: await this.#meet(id, String(params['sdp'])) };
+        return { sdp: await this.#meet(id, textIn(params, 'sdp')) };
       case 'direct-more':
         for (const candidate of (params['candidates'] ?? []) as readonly string[]) await this.#peers.get(id)?.add({ candidate });
         return {};
@@ -157,3 +157,8 @@ export class PretendedHome {
   }
 }
 
+
+function textIn(params: JsonObject, name: string): string {
+  const value = params[name];
+  return typeof value === 'string' ? value : '';
+}

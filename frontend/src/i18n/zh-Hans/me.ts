@@ -51,7 +51,7 @@ export const me: Widened<typeof english> = {
     factFree: '硬盘剩余',
     factPeople: '同住的人',
     path: '连接方式',
-    paths: { direct: '直接连接', courtyard: '经过你的院子', lan: '在家，在自己的网络里' },
+    paths: { direct: '直接连接', courtyard: '经过你的院子', lan: '在同一个网络里' },
     pathSaid: (path) => `连接方式：${path}。`,
     owner: '设备的主人能看到它保存的内容。请用自己的，或者信得过的人的设备。',
     pair: '连上一个家',

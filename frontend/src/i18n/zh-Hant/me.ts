@@ -51,7 +51,7 @@ export const me: Widened<typeof english> = {
     factFree: '硬碟剩餘',
     factPeople: '同住的人',
     path: '連線方式',
-    paths: { direct: '直接連線', courtyard: '經過你的院子', lan: '在家，在自己的網路裡' },
+    paths: { direct: '直接連線', courtyard: '經過你的院子', lan: '在同一個網路裡' },
     pathSaid: (path) => `連線方式：${path}。`,
     owner: '裝置的主人能看到它保存的內容。請用自己的，或者信得過的人的裝置。',
     pair: '連上一個家',
