@@ -89,6 +89,7 @@ type Config struct {
 	Queue   Queue
 	// Elsewhere may be nil: then everybody lives here.
 	Elsewhere Elsewhere
+	Turn      Turn
 	Tokens    *tokens.Book
 	Counts    Counts
 	Log       *slog.Logger
@@ -123,6 +124,8 @@ type Hub struct {
 	stop   context.CancelFunc
 	all    sync.WaitGroup // one for each socket
 
+	questions *limit.Book
+
 	mu     sync.Mutex
 	closed bool                                  // guarded by mu
 	people map[protocol.UID]map[*socket]struct{} // guarded by mu; seated sockets
@@ -144,7 +147,7 @@ func New(config Config) *Hub {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Hub{
 		config: config, ctx: ctx, stop: stop, people: map[protocol.UID]map[*socket]struct{}{},
-		rings: limit.NewBook(limit.Rate{N: ringsPerMinute, Per: time.Minute}, config.Now),
+		rings: limit.NewBook(limit.Rate{N: ringsPerMinute, Per: time.Minute}, config.Now), questions: limit.NewBook(questions, config.Now),
 	}
 }
 
