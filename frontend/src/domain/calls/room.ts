@@ -116,16 +116,20 @@ export class Calls implements CallRoom {
       await this.#session.greeted();
       const line = await this.#open(media);
       // Meanwhile they may have called, or it was thought better of.
-      if (this.#asking?.peer !== peer) {
+      if (!this.#asks(peer)) {
         close(line);
         return;
       }
       this.#line = line;
       this.#step({ what: 'start', call: b64(randomBytes(16)), peer, media });
     } finally {
-      if (this.#asking?.peer === peer) this.#asking = undefined;
+      if (this.#asks(peer)) this.#asking = undefined;
       this.#changed();
     }
+  }
+
+  #asks(peer: Uid): boolean {
+    return this.#asking?.peer === peer;
   }
 
   async accept(): Promise<void> {
@@ -534,7 +538,10 @@ export class Calls implements CallRoom {
     else if (word.what === 'in' && call !== undefined) {
       this.#elsewhere = call;
       // It may end without a word; then its lock is free.
-      this.#session.platform.lock('call', () => Promise.resolve(this.#free(call))).catch(this.#session.platform.report);
+      this.#session.platform.lock('call', () => {
+        this.#free(call);
+        return Promise.resolve();
+      }).catch(this.#session.platform.report);
       if (standing?.phase === 'ringing') this.#hush(standing.call);
     } else if (word.what === 'out') {
       if (call !== undefined) this.#free(call);
