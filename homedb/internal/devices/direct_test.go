@@ -22,6 +22,7 @@ import (
 	"github.com/courtyard-social/courtyard/homedb/internal/direct/directtest"
 	"github.com/courtyard-social/courtyard/homedb/internal/store"
 	"github.com/courtyard-social/courtyard/protocol"
+	"github.com/courtyard-social/courtyard/protocol/ident"
 )
 
 // outdoors is a house that can be reached directly. The relay is played: it sees
@@ -32,6 +33,7 @@ type outdoors struct {
 	network *direct.Network
 	clock   *clock.Moved
 	seen    atomic.Value // netip.Addr
+	known   atomic.Pointer[ident.Chain]
 	tally   chan string
 	dir     string
 }
@@ -45,6 +47,7 @@ func opensAt(t testing.TB, listen string, named ...string) *outdoors {
 	t.Helper()
 	o := &outdoors{house: open(t), clock: clock.NewMoved(), tally: make(chan string, 10_000)}
 	o.seen.Store(netip.MustParseAddr("127.0.0.1"))
+	o.known.Store(o.chain)
 	settings := direct.Settings{Listen: listen, Logger: slog.New(slog.DiscardHandler), Open: func(int) {}, Counted: func(what string) { o.tally <- what }}
 	for _, text := range named {
 		settings.Named = append(settings.Named, netip.MustParsePrefix(text))
@@ -57,7 +60,7 @@ func opensAt(t testing.TB, listen string, named ...string) *outdoors {
 	o.paths = direct.New(direct.Config{Network: o.network, Keys: o.home, Host: "courtyard.example",
 		Turn:   func(context.Context) (direct.Servers, error) { return direct.Servers{}, nil },
 		Where:  func(context.Context, protocol.DeviceID) (netip.Addr, error) { return o.seen.Load().(netip.Addr), nil },
-		Active: func(_ context.Context, id protocol.DeviceID) bool { _, ok := o.chain.Active(id, o.now()); return ok },
+		Active: func(_ context.Context, id protocol.DeviceID) bool { _, ok := o.known.Load().Active(id, o.now()); return ok },
 		Serve:  func(ctx context.Context, c *direct.Channel) { desk.Serve(ctx, c) },
 		Clock:  o.clock, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {

@@ -26,7 +26,7 @@ import (
 // revokes removes a device; the home has heard of it.
 func (o *outdoors) revokes(keys *ident.DeviceKeys) {
 	o.Helper()
-	chain, err := ident.ParseChain(o.chain.Records(0))
+	chain, err := ident.ParseChain(o.known.Load().Records(0))
 	if err != nil {
 		o.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func (o *outdoors) revokes(keys *ident.DeviceKeys) {
 	if err != nil {
 		o.Fatal(err)
 	}
-	o.chain = chain
+	o.known.Store(chain)
 }
 
 func TestARevokedDeviceLosesTheChannel(t *testing.T) {

@@ -108,7 +108,7 @@ export const me = {
     themeLight: 'light',
     themeDark: 'dark',
     findable: 'Can be found by name',
-    findableWords: 'Whoever knows your address may ask to be your friend, also from other courtyards.',
+    findableWords: 'Whoever knows your address may ask to be your friend, also from other courtyards, and read your public wall. Switched off, nobody sees that page.',
     space: 'Space used',
     spaceOf: (used: string, limit: string) => `${used} of ${limit}`,
     spaceWords: 'This is what waits or is kept for you at the courtyard, sealed. With a home it empties by itself.',

@@ -12,6 +12,7 @@ export const wall = {
     upToDate: 'You are up to date',
     looking: 'Looking for what is new …',
     offline: 'You are offline; this is what was here last',
+    gone: (names: string) => `Nothing to be seen of ${names} any more; what is here stays. The wall may have been hidden by its author, or by their courtyard`,
     silent: (names: string) => `No answer just now from ${names}; what is here stays`,
     older: 'Show older posts',
 

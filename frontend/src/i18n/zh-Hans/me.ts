@@ -106,7 +106,7 @@ export const me: Widened<typeof english> = {
     themeLight: '浅色',
     themeDark: '深色',
     findable: '可以按地址找到我',
-    findableWords: '知道你地址的人可以请求做朋友，别的院子的人也可以。',
+    findableWords: '知道你地址的人可以请求做朋友，别的院子的人也可以，还能看你的公开墙。关掉后，谁也看不到那个页面。',
     space: '已用空间',
     spaceOf: (used, limit) => `${used}，共 ${limit}`,
     spaceWords: '这是院子替你封好、等你取或替你存的内容。有了家，它会自动清空。',

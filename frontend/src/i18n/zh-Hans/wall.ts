@@ -14,6 +14,7 @@ export const wall: Widened<typeof english> = {
     upToDate: '都看完了',
     looking: '正在看有没有新的……',
     offline: '你没有连上网；这是上次看到的',
+    gone: (names) => `现在看不到${names}的墙了；这里有的都还在。可能是本人收起来了，也可能是那边的院子没有给出`,
     silent: (names) => `${names}那边暂时没有回应；这里有的都还在`,
     older: '看更早的',
 

@@ -106,7 +106,7 @@ export const me: Widened<typeof english> = {
     themeLight: '淺色',
     themeDark: '深色',
     findable: '可以按地址找到我',
-    findableWords: '知道你地址的人可以請求做朋友，別的院子的人也可以。',
+    findableWords: '知道你地址的人可以請求做朋友，別的院子的人也可以，還能看你的公開牆。關掉後，誰也看不到那個頁面。',
     space: '已用空間',
     spaceOf: (used, limit) => `${used}，共 ${limit}`,
     spaceWords: '這是院子替你封好、等你取或替你存的內容。有了家，它會自動清空。',

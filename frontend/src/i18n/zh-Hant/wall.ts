@@ -14,6 +14,7 @@ export const wall: Widened<typeof english> = {
     upToDate: '都看完了',
     looking: '正在看有沒有新的……',
     offline: '你沒有連上網路；這是上次看到的',
+    gone: (names) => `現在看不到${names}的牆了；這裡有的都還在。可能是本人收起來了，也可能是那邊的院子沒有給出`,
     silent: (names) => `${names}那邊暫時沒有回應；這裡有的都還在`,
     older: '看更早的',
 
