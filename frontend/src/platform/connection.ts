@@ -85,6 +85,8 @@ export class Connection {
   readonly #waiting = new Map<string, Waiting>();
   /** questions that concern no envelope, by their op; answered in the order they were asked */
   readonly #questions = new Map<string, Question[]>();
+  /** an older relay knows none, and ends the socket of whoever asks */
+  #answers = true;
   #state: LinkState = 'offline';
   #socket: Socket | undefined;
   #ready = false;
@@ -153,6 +155,10 @@ export class Connection {
   /** Asks the relay for what concerns no envelope. Rejects with its code, or with `offline`. */
   ask(op: 'turn' | 'where', params: JsonObject = {}): Promise<JsonObject> {
     return new Promise((resolve, reject) => {
+      if (!this.#answers) {
+        reject(new Problem('unavailable'));
+        return;
+      }
       if (!this.#send(JSON.stringify({ op, ...params }))) {
         reject(new Trouble('offline'));
         return;
@@ -231,7 +237,10 @@ export class Connection {
       }
       case 'refused': {
         const refused = readRefused(frame);
-        if (refused.id === undefined) throw refusalOf(refused);
+        if (refused.id === undefined) {
+          if (refused.code === 'bad-request' && [...this.#questions.values()].some(({ length }) => length > 0)) this.#answers = false;
+          throw refusalOf(refused);
+        }
         const waiting = this.#settle(refused.id);
         if (waiting) waiting.reject(refusalOf(refused));
         else this.#listener.lost(refused.id, refused.code);
