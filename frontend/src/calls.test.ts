@@ -43,6 +43,7 @@ afterAll(async () => {
 
 /** A second device of somebody. */
 async function second(player: Player): Promise<Player> {
+  await player.online();
   const other = new Player(player.relay, new TestBrowser(player.relay.origin));
   await other.app.takeHandover((await player.app.addDevice()).url);
   await other.online();
@@ -53,6 +54,7 @@ async function second(player: Player): Promise<Player> {
 async function rings(caller: Player, ...callees: readonly Player[]): Promise<void> {
   const [callee] = callees;
   if (!callee) throw new Error('who is called?');
+  await caller.online();
   await (await caller.app.calls()).start(callee.uid, 'audio');
   for (const each of callees) await until(() => each.app.call?.phase === 'ringing' && each.app.call.peer === caller.uid);
 }
@@ -172,10 +174,12 @@ describe('a call', () => {
     await (await tom.app.calls()).accept();
     await talk(mei, tom);
     const line = lineOf(mei);
-    line.becomes('disconnected');
     mei.tab.cut();
     mei.tab.turn('online');
-    await until(() => line.restarts > 0);
+    await until(() => {
+      line.becomes('disconnected');
+      return line.restarts > 0;
+    });
     line.becomes('connected');
     (await mei.app.calls()).hangUp();
     await over(mei, tom);
@@ -188,8 +192,9 @@ describe('a call', () => {
     await talk(mei, tom);
     const line = lineOf(mei);
     hers.close();
+    (await mei.app.calls()).leave(); // what the page does in its last moment
     const again = mei.again();
-    line.close(); // as a browser does with the page
+    line.close();
     await over(tom);
     await again.online();
     mei = again;
@@ -212,6 +217,7 @@ describe('a call', () => {
       return frame;
     };
     const calls = await eve.app.calls();
+    await eve.online();
     await calls.start(tom.uid, 'audio');
     await until(() => came > 0);
     // Behind her ring comes Mei's, and that is the one he hears.

@@ -11,7 +11,7 @@ import type { Person } from './stage/person';
 import { photograph } from './stage/photo';
 import { mei as meisName, tom as tomsName } from './stage/story';
 
-const many = 130;
+const many = 110;
 
 declare global {
   interface Window {
@@ -89,7 +89,7 @@ const near = 'at home, in your network';
 const far = 'through your courtyard';
 
 test.describe('beside the courtyard', () => {
-  test.setTimeout(180_000);
+  test.setTimeout(240_000);
   const outside = Object.values(networkInterfaces()).flat().some((each) => each?.internal === false && each.family === 'IPv4');
   test.skip(!outside, 'this machine is in no network, and a browser connects over none but real ones');
   const yard: Courtyard = useCourtyard();
@@ -107,7 +107,7 @@ test.describe('beside the courtyard', () => {
   }
 
   test.beforeAll(async ({ browser }) => {
-    test.setTimeout(240_000);
+    test.setTimeout(420_000);
     meisHome = await yard.home();
     mei = await yard.person(browser);
     await mei.joins(yard.claim(meisHome), meisName);

@@ -6,7 +6,7 @@ import { array, int, open, text } from '../protocol/json';
 import { isProblem } from '../protocol/problem';
 
 const LISTED = 8;
-const readServers = open({ stun: array(text(300), LISTED), urls: array(text(300), LISTED) }, { username: text(512), credential: text(512), until: int() });
+const readServers = open({}, { stun: array(text(300), LISTED), urls: array(text(300), LISTED), username: text(512), credential: text(512), until: int() });
 
 export interface IceServers {
   /** tell what address one has outside; nothing passes through them */
@@ -20,7 +20,7 @@ export async function iceServers(connection: Pick<Connection, 'ask'>): Promise<I
     if (isProblem(error, 'unavailable')) return { stun: [], urls: [] };
     throw error;
   });
-  const { stun, urls, username, credential } = readServers(answer);
+  const { stun = [], urls = [], username, credential } = readServers(answer);
   return {
     stun: stun.length === 0 ? [] : [{ urls: stun }],
     turn: urls.length === 0 || username === undefined || credential === undefined ? [] : [{ urls, username, credential }],

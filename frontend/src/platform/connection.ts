@@ -32,7 +32,7 @@ const readReady = open({
   home: open({ state: oneOf('none', 'online', 'away') }, { since: int() }), space: open({ used: int(), limit: int() }),
 });
 const readAccepted = open({ id: text(22) }, { kept: array(text(43), 2) });
-const readRefused = open({ code: text(64) }, { id: text(22), what: text(32), params: any });
+const readRefused = open({ code: text(64) }, { id: text(22), params: any });
 const readDeliver = open({ n: int(1), env: any });
 const readLive = open({ env: any });
 const readEvent = open({ what: text(32) }, { params: any });
@@ -109,7 +109,11 @@ export class Connection {
     this.#unwatch = this.#platform.watch((turn) => {
       if (turn === 'offline') this.#drop('offline');
       else if (turn === 'hidden') this.#hiddenSince = this.#platform.now();
-      else this.#again(turn === 'shown');
+      else {
+        // What was opened in another network is dead, or will be in a moment.
+        if (turn === 'moved' && this.#socket) this.#drop('connecting');
+        this.#again(turn === 'shown');
+      }
     });
     this.#dial();
   }
@@ -227,11 +231,6 @@ export class Connection {
       }
       case 'refused': {
         const refused = readRefused(frame);
-        const question = this.#question(refused.what);
-        if (question) {
-          question.reject(refusalOf(refused));
-          return;
-        }
         if (refused.id === undefined) throw refusalOf(refused);
         const waiting = this.#settle(refused.id);
         if (waiting) waiting.reject(refusalOf(refused));
@@ -252,17 +251,16 @@ export class Connection {
         return;
       }
       case 'turn':
-      case 'where':
-        this.#question(op)?.resolve(frame);
+      case 'where': {
+        const question = this.#questions.get(op)?.shift();
+        question?.cancel();
+        // Refused like this, a question ends nothing.
+        if ('code' in frame) question?.reject(refusalOf(readRefused(frame)));
+        else question?.resolve(frame);
         return;
+      }
       default: // an op from later
     }
-  }
-
-  #question(op: string | undefined): Question | undefined {
-    const question = this.#questions.get(op ?? '')?.shift();
-    question?.cancel();
-    return question;
   }
 
   async #prove(socket: Socket, nonce: Bytes, frame: Json): Promise<void> {

@@ -1,5 +1,5 @@
 /** Calls between browsers with Chromium's own pretended camera and microphone: what comes out at the other end is counted by the browser. */
-import { expect, type Page } from '@playwright/test';
+import { expect, type Locator, type Page } from '@playwright/test';
 import config from '../../playwright.config';
 import type { Person } from './person';
 
@@ -19,6 +19,8 @@ declare global {
   interface Window {
     /** every connection of this page */
     connections: RTCPeerConnection[];
+    /** what the other side's letters told of its addresses */
+    told: string[];
   }
 }
 
@@ -26,11 +28,22 @@ declare global {
 export async function watched(person: Person): Promise<void> {
   await person.page.addInitScript(() => {
     window.connections = [];
+    window.told = [];
     const Before = window.RTCPeerConnection;
     window.RTCPeerConnection = class extends Before {
       constructor(of?: RTCConfiguration) {
         super(of);
         window.connections.push(this);
+      }
+
+      override setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
+        window.told.push(...(description.sdp ?? '').split('\r\n').filter((line) => /^(?:a=candidate|c=|a=rtcp:)/u.test(line)));
+        return super.setRemoteDescription(description);
+      }
+
+      override addIceCandidate(candidate?: RTCIceCandidateInit | null): Promise<void> {
+        window.told.push(candidate?.candidate ?? '');
+        return super.addIceCandidate(candidate);
       }
     };
   });
@@ -86,4 +99,28 @@ export async function sees(...people: readonly Person[]): Promise<void> {
     const before = (await heard(page)).frames;
     await expect.poll(async () => (await heard(page)).frames, { timeout: 30_000 }).toBeGreaterThan(before + 5);
   }
+}
+
+/** Calls by a tap on the button in the conversation. */
+export async function calls(person: Person, name: string, video = false): Promise<void> {
+  await person.presses(video ? `Call ${name} with video` : `Call ${name}`);
+}
+
+export function incoming(person: Person, name: string): Locator {
+  return person.page.getByRole('dialog', { name: `${name} calls you` });
+}
+
+/** The call on the whole glass. */
+export function screen(person: Person, name: string): Locator {
+  return person.page.getByRole('dialog', { name: `Call with ${name}` });
+}
+
+/** Lines that calls left in the conversation. */
+export function notes(person: Person, text: string | RegExp): Locator {
+  return person.page.locator('li[data-mid]').filter({ hasText: text });
+}
+
+export async function hangsUp(person: Person, ...others: readonly Person[]): Promise<void> {
+  await person.presses('Hang up');
+  for (const each of [person, ...others]) await expect(each.page.getByRole('dialog')).toHaveCount(0);
 }

@@ -109,11 +109,11 @@ export class Calls implements CallRoom {
   async start(peer: Uid, media: CallMedia): Promise<void> {
     if (this.#session.friends.get(peer)?.state !== 'friend') throw new Trouble('not-friend');
     if (this.#standing || this.#asking || this.#elsewhere !== undefined) throw new Trouble('call-under-way');
-    if (!this.#session.linked) throw new Trouble('offline');
     this.#dismiss();
     this.#asking = { peer, media };
     this.#changed();
     try {
+      await this.#session.greeted();
       const line = await this.#open(media);
       // Meanwhile they may have called, or it was thought better of.
       if (this.#asking?.peer !== peer) {
