@@ -14,7 +14,7 @@ const (
 	// underWay is how much of the photo has left the phone when its network is swapped.
 	underWay = 4 << 20
 	// aLot of frames are more than can be under way when the network is swapped.
-	aLot = 30
+	aLot = 12
 	// recovery is how long anything may take to go on after that.
 	recovery = time.Minute
 )

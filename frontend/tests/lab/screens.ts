@@ -2,7 +2,6 @@
 import { writeFileSync } from 'node:fs';
 import { expect } from '@playwright/test';
 import type { Person } from '../stage/person';
-import { photograph } from '../stage/photo';
 
 /** What Diagnostics says, once it has looked at the network anew. */
 export async function diagnosis(person: Person): Promise<string> {
@@ -18,14 +17,43 @@ export async function diagnosis(person: Person): Promise<string> {
   return person.page.getByRole('main').last().innerText();
 }
 
-/** A picture that no encoder makes small: noise. */
+/** As large as a file may nearly be (20 MiB), once the app has drawn it anew; that keeps a photo in full size at this quality. */
+const WANTED = 20_200_000;
+const QUALITY = 0.92;
+
+/** A photo of noise, which no encoder makes small, of as many pixels as it takes. */
 export async function makePhoto(person: Person, path: string): Promise<void> {
-  writeFileSync(path, await photograph(person.page, 4000, 3000, 1));
+  const base64 = await person.page.evaluate(async ({ wanted, quality }) => {
+    const width = 4_000;
+    const draw = (height: number, source: (pen: OffscreenCanvasRenderingContext2D) => void): Promise<Blob> => {
+      const canvas = new OffscreenCanvas(width, height);
+      const pen = canvas.getContext('2d', { alpha: false });
+      if (pen === null) throw new Error('no canvas');
+      source(pen);
+      return canvas.convertToBlob({ type: 'image/jpeg', quality });
+    };
+    const noise = (height: number): Promise<Blob> =>
+      draw(height, (pen) => {
+        const image = pen.createImageData(width, height);
+        for (let at = 0; at < image.data.length; at += 65_536) crypto.getRandomValues(image.data.subarray(at, at + 65_536));
+        for (let at = 3; at < image.data.length; at += 4) image.data[at] = 255;
+        pen.putImageData(image, 0, 0);
+      });
+    const tried = 200;
+    const once = await createImageBitmap(await noise(tried));
+    const { size } = await draw(tried, (pen) => { pen.drawImage(once, 0, 0); });
+    const bytes = new Uint8Array(await (await noise(Math.round((tried * wanted) / size))).arrayBuffer());
+    let text = '';
+    for (let at = 0; at < bytes.length; at += 8_192) text += String.fromCharCode(...bytes.subarray(at, at + 8_192));
+    return btoa(text);
+  }, { wanted: WANTED, quality: QUALITY });
+  writeFileSync(path, Buffer.from(base64, 'base64'));
 }
 
 /** The caption is what it is found by at the other's. */
 export async function sendsPhoto(person: Person, path: string, caption: string): Promise<void> {
   await person.chooses(person.button('Add a photo'), path);
+  await person.page.getByLabel('Full size').check();
   await person.writes(person.field('Caption'), caption);
   await person.presses('Send photo');
 }
