@@ -22,6 +22,7 @@ import (
 	"github.com/courtyard-social/courtyard/homedb/internal/direct/directtest"
 	"github.com/courtyard-social/courtyard/homedb/internal/store"
 	"github.com/courtyard-social/courtyard/protocol"
+	"github.com/courtyard-social/courtyard/protocol/ident"
 )
 
 // outdoors is a house that can be reached directly. The relay is played: it sees
@@ -31,7 +32,8 @@ type outdoors struct {
 	paths   *direct.Paths
 	network *direct.Network
 	clock   *clock.Moved
-	seen    atomic.Value // netip.Addr
+	seen    atomic.Value                // netip.Addr
+	known   atomic.Pointer[ident.Chain] // the own chain, as the home knows it
 	tally   chan string
 	dir     string
 }
@@ -45,6 +47,8 @@ func opensAt(t testing.TB, listen string, named ...string) *outdoors {
 	t.Helper()
 	o := &outdoors{house: open(t), clock: clock.NewMoved(), tally: make(chan string, 10_000)}
 	o.seen.Store(netip.MustParseAddr("127.0.0.1"))
+	o.known.Store(o.chain)
+	o.config.Chain = func(context.Context) (*ident.Chain, error) { return o.known.Load(), nil }
 	settings := direct.Settings{Listen: listen, Logger: slog.New(slog.DiscardHandler), Open: func(int) {}, Counted: func(what string) { o.tally <- what }}
 	for _, text := range named {
 		settings.Named = append(settings.Named, netip.MustParsePrefix(text))
@@ -55,11 +59,14 @@ func opensAt(t testing.TB, listen string, named ...string) *outdoors {
 	}
 	var desk *devices.Desk
 	o.paths = direct.New(direct.Config{Network: o.network, Keys: o.home, Host: "courtyard.example",
-		Turn:   func(context.Context) (direct.Servers, error) { return direct.Servers{}, nil },
-		Where:  func(context.Context, protocol.DeviceID) (netip.Addr, error) { return o.seen.Load().(netip.Addr), nil },
-		Active: func(_ context.Context, id protocol.DeviceID) bool { _, ok := o.chain.Active(id, o.now()); return ok },
-		Serve:  func(ctx context.Context, c *direct.Channel) { desk.Serve(ctx, c) },
-		Clock:  o.clock, Logger: slog.New(slog.DiscardHandler)})
+		Turn:  func(context.Context) (direct.Servers, error) { return direct.Servers{}, nil },
+		Where: func(context.Context, protocol.DeviceID) (netip.Addr, error) { return o.seen.Load().(netip.Addr), nil },
+		Active: func(_ context.Context, id protocol.DeviceID) bool {
+			_, ok := o.known.Load().Active(id, o.now())
+			return ok
+		},
+		Serve: func(ctx context.Context, c *direct.Channel) { desk.Serve(ctx, c) },
+		Clock: o.clock, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {
 		o.paths.Close()
 		if err := o.network.Close(); err != nil {

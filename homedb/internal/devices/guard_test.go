@@ -37,7 +37,7 @@ func (o *outdoors) revokes(keys *ident.DeviceKeys) {
 	if err != nil {
 		o.Fatal(err)
 	}
-	o.chain = chain
+	o.known.Store(chain)
 }
 
 func TestARevokedDeviceLosesTheChannel(t *testing.T) {
