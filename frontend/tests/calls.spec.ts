@@ -197,7 +197,7 @@ test.describe('always through the own courtyard', () => {
     await expect(screen(meis, tom)).toContainText('Through your courtyard');
     expect((await heard(meis.page)).local).toBe('relay');
     const told = await toms.page.evaluate(() => window.told.filter((line) => line !== ''));
-    expect(told.some((line) => / typ relay/u.test(line))).toBe(true);
+    expect(told.some((line) => line.includes(' typ relay'))).toBe(true);
     for (const line of told.filter((each) => each.includes('candidate:'))) expect(line).toMatch(/ typ relay raddr 0\.0\.0\.0 rport 0/u);
     for (const line of told.filter((each) => !each.includes('candidate:'))) expect(line).toMatch(/^(?:c=IN IP4 0\.0\.0\.0|a=rtcp:9 IN IP4 0\.0\.0\.0)$/u);
     await hangsUp(meis, toms);

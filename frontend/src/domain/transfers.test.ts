@@ -47,7 +47,7 @@ beforeEach(async () => {
     platform: tab, files: store.files,
     // The courtyard has let it go.
     api: { getFile: () => Promise.reject(new Problem('not-found')) } as unknown as Api,
-    linked: () => true, abroad: () => undefined, hasHome: () => true, uploaded: () => undefined, refused: () => undefined, progress: () => undefined,
+    linked: () => true, abroad: () => undefined, hasHome: () => true, uploaded: () => undefined, refused: () => undefined, progress: () => undefined, aside: () => undefined,
     askHome: (_method, { id, offset = 0 }) => {
       expect(id).toBe(b64(file.id));
       const from = Number(offset);

@@ -190,14 +190,13 @@ export class Transfers {
 
   /** Straight from the friend's device; what of it has come stays when the way ends. */
   async #fetchAside(id: string, size: number, progress?: (part: number) => void): Promise<boolean> {
-    const { aside, files } = this.#around;
     try {
-      await this.#pieces(id, size, progress, HOME_PIECE, AHEAD, (offset) => aside(id, offset) ?? Promise.reject(new Trouble('offline')));
+      await this.#pieces(id, size, progress, HOME_PIECE, AHEAD, (offset) => this.#around.aside(id, offset) ?? Promise.reject(new Trouble('offline')));
     } catch (error) {
       if (codeOf(error) === 'internal') throw error;
       return false;
     }
-    await files.trim();
+    await this.#around.files.trim();
     return true;
   }
 

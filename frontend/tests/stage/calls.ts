@@ -60,6 +60,7 @@ export interface Heard {
 /** What the page's connections with media have received so far. */
 export async function heard(page: Page): Promise<Heard> {
   return page.evaluate(async () => {
+    const text = (value: unknown): string => (typeof value === 'string' ? value : '');
     let found = { frames: 0, energy: 0, local: '', remote: '' };
     for (const connection of window.connections) {
       if (connection.connectionState === 'closed') continue;
@@ -76,9 +77,9 @@ export async function heard(page: Page): Promise<Heard> {
       if (!media) continue;
       for (const stats of all.values()) {
         if (stats.type !== 'transport') continue;
-        const pair = all.get(String(stats['selectedCandidatePairId'] ?? ''));
+        const pair = all.get(text(stats['selectedCandidatePairId']));
         if (!pair) continue;
-        found = { ...found, local: String(all.get(String(pair['localCandidateId']))?.['candidateType'] ?? ''), remote: String(all.get(String(pair['remoteCandidateId']))?.['candidateType'] ?? '') };
+        found = { ...found, local: text(all.get(text(pair['localCandidateId']))?.['candidateType']), remote: text(all.get(text(pair['remoteCandidateId']))?.['candidateType']) };
       }
     }
     return found;
