@@ -27,11 +27,28 @@ const (
 func (r *Relay) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if err := r.turn.Start(); err != nil {
+		return err
+	}
+	for _, n := range r.notes {
+		if n.warn {
+			r.around.Log.Warn(n.text)
+		} else {
+			r.around.Log.Info(n.text)
+		}
+	}
 	var all sync.WaitGroup
-	failed := make(chan error, 2)
+	failed := make(chan error, 4)
 	server := newServer(r.gate, r.around.Log)
-	public := limit.Connections(r.listener, r.settled.proxies, func() { r.counts.Dropped("connection") })
+	public := limit.Connections(r.listener, limit.HTTP, r.settled.proxies, func() { r.counts.Dropped("connection") })
 	all.Go(func() { failed <- server.Serve(public) })
+	if r.tls != nil {
+		all.Go(func() { failed <- r.tls.Run() })
+		all.Go(func() { failed <- server.Serve(r.tls.HTTP()) })
+		if len(r.sockets) == 0 {
+			r.tls.TURN().Close() //nolint:errcheck // a channel
+		}
+	}
 	metrics := newServer(nil, r.around.Log)
 	if r.metrics != nil {
 		metrics.Handler = r.counts.Handler()
@@ -57,9 +74,12 @@ func (r *Relay) Run(ctx context.Context) error {
 	defer done()
 	shutdown := make(chan error, 1)
 	go func() { shutdown <- errors.Join(server.Shutdown(within), metrics.Shutdown(within)) }()
+	if r.tls != nil {
+		err = errors.Join(err, r.tls.Close())
+	}
 	r.peers.Stop()
 	r.hub.Stop()
-	err = errors.Join(err, <-shutdown)
+	err = errors.Join(err, r.turn.Stop(), <-shutdown)
 	if errors.Is(err, context.DeadlineExceeded) { // somebody was too slow: not now
 		err = errors.Join(server.Close(), metrics.Close())
 	}
@@ -92,7 +112,12 @@ func (r *Relay) sweep(ctx context.Context) {
 func (r *Relay) Sweep(ctx context.Context) error {
 	r.tokens.Sweep()
 	r.push.Sweep()
-	return errors.Join(r.handover.Sweep(ctx), r.files.Sweep(ctx), r.walls.Sweep(ctx), r.peers.Start(ctx), r.store.Tidy(ctx))
+	if r.cert != nil {
+		if err := r.cert.Renew(); err != nil {
+			r.around.Log.Warn(err.Error())
+		}
+	}
+	return errors.Join(r.turn.Sweep(ctx), r.handover.Sweep(ctx), r.files.Sweep(ctx), r.walls.Sweep(ctx), r.peers.Start(ctx), r.store.Tidy(ctx))
 }
 
 // herald tells sockets what the rooms have written.
@@ -151,6 +176,7 @@ func (h *herald) ChainGrew(a chain.Addition, homeGone bool) {
 	if a.Revoked != nil {
 		h.relay.tokens.Revoke(a.UID, *a.Revoked)
 		h.relay.hub.Revoke(a.UID, *a.Revoked)
+		h.relay.turn.Revoke(a.UID, *a.Revoked)
 	}
 	h.relay.hub.Event(a.UID, "chain", map[string]any{"seq": a.Seq})
 	switch {

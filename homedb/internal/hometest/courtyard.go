@@ -84,7 +84,7 @@ func start(t testing.TB, front *httptest.Server, listen string, moved *clock.Mov
 func (c *Courtyard) run(listen string) {
 	c.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	config := relay.Config{Listen: listen, Data: c.dir, SpaceMiB: 1024, Reach: []string{"127.0.0.0/8", "::1/128"}}
+	config := relay.Config{Listen: listen, Data: c.dir, SpaceMiB: 1024, Reach: []string{"127.0.0.0/8", "::1/128"}, CallsConfig: relay.CallsConfig{Turn: "off"}}
 	if c.front != nil {
 		config.Host = c.front.Listener.Addr().String()
 	}

@@ -51,8 +51,8 @@ func prefixes(texts ...string) []netip.Prefix {
 	return out
 }
 
-// public reports whether addr is a public unicast address, written as what it is.
-func public(addr netip.Addr) bool {
+// Public reports whether addr is a public unicast address, written as what it is.
+func Public(addr netip.Addr) bool {
 	if !addr.IsValid() || addr.Zone() != "" {
 		return false
 	}
@@ -73,7 +73,7 @@ func within(all []netip.Prefix, addr netip.Addr) bool {
 
 // check refuses an address that is neither public nor in a named network. Code: address-refused.
 func (d *Dialer) check(addr netip.Addr) error {
-	if public(addr) || addr.Zone() == "" && within(d.config.Named, addr) {
+	if Public(addr) || addr.Zone() == "" && within(d.config.Named, addr) {
 		return nil
 	}
 	return refused("not a public address: " + addr.String())

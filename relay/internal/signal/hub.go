@@ -14,6 +14,7 @@ import (
 
 	"github.com/courtyard-social/courtyard/protocol"
 	"github.com/courtyard-social/courtyard/protocol/ident"
+	"github.com/courtyard-social/courtyard/relay/internal/limit"
 	"github.com/courtyard-social/courtyard/relay/internal/queue"
 	"github.com/courtyard-social/courtyard/relay/internal/tokens"
 )
@@ -87,6 +88,7 @@ type Config struct {
 	Queue   Queue
 	// Elsewhere may be nil: then everybody lives here.
 	Elsewhere Elsewhere
+	Turn      Turn
 	Tokens    *tokens.Book
 	Counts    Counts
 	Log       *slog.Logger
@@ -117,6 +119,8 @@ type Hub struct {
 	stop   context.CancelFunc
 	all    sync.WaitGroup // one for each socket
 
+	questions *limit.Book
+
 	mu     sync.Mutex
 	closed bool                                  // guarded by mu
 	people map[protocol.UID]map[*socket]struct{} // guarded by mu; seated sockets
@@ -134,7 +138,10 @@ func New(config Config) *Hub {
 		config.SocketsPerMinute = 20
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	return &Hub{config: config, ctx: ctx, stop: stop, people: map[protocol.UID]map[*socket]struct{}{}}
+	return &Hub{
+		config: config, ctx: ctx, stop: stop, questions: limit.NewBook(questions, config.Now),
+		people: map[protocol.UID]map[*socket]struct{}{},
+	}
 }
 
 // Stop closes every socket and returns when all have ended.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/courtyard-social/courtyard/protocol"
+	"github.com/courtyard-social/courtyard/protocol/handshake"
 	"github.com/courtyard-social/courtyard/protocol/ident"
 	"github.com/courtyard-social/courtyard/relay/internal/queue"
 )
@@ -73,6 +74,11 @@ func (s *socket) handle(r request) error {
 			s.refuse(e.ID, err)
 		}
 		return nil
+	case handshake.OpTurn, handshake.OpWhere:
+		if err := s.pace(); err != nil {
+			return err
+		}
+		return s.answer(r)
 	default:
 		return protocol.Refuse("signal.handle", protocol.CodeBadRequest, "unknown op")
 	}
