@@ -43,6 +43,8 @@ const (
 	CodeChainNeeded     = "chain-needed"
 	CodeVersion         = "version"
 	CodeWallConflict    = "wall-conflict"
+	CodeTakenBack       = "taken-back"
+	CodePerhapsThere    = "perhaps-there"
 )
 
 // Codes is every code of section 13, in the order of that section.
@@ -54,7 +56,7 @@ func Codes() []string {
 		CodeBadChain, CodeUsernameTaken, CodeUsernameBad, CodeInviteUnknown, CodeClaimUnknown, CodePairEmpty,
 		CodePairUsed, CodeHandoverUnknown, CodeHomeExists, CodeOrigin, CodeInternal, CodeUnavailable,
 		CodeAddressRefused, CodePeerAway, CodePeerKey, CodeChainNeeded, CodeVersion,
-		CodeWallConflict,
+		CodeWallConflict, CodeTakenBack, CodePerhapsThere,
 	}
 }
 

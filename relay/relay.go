@@ -247,6 +247,9 @@ func (r *Relay) furnish(ctx context.Context) error {
 		Key: key, Hosts: r.settled.hosts, Store: r.store, Queue: r.writer, Files: r.files, Invites: invitations,
 		Lists: lists, Reach: r.reach, Told: told, Log: r.around.Log, Now: now, Random: r.around.Random,
 	})
+	if err := r.peers.Recover(ctx); err != nil {
+		return err
+	}
 	r.gate.Add(r.peers.Routes()...)
 	r.walls = wall.New(wall.Config{
 		Hosts: r.settled.hosts, Store: r.store, Chains: chains, Limits: limits, Told: told, Room: room, Now: now, Others: others,

@@ -324,6 +324,16 @@ class Engine implements Courtyard {
     await say.retry(await this.#in(), peer, mid);
   }
 
+  async takeBack(peer: Uid, mid: Mid): Promise<void> {
+    const session = await this.#greeted();
+    await (await import('./domain/takeback')).takeBack(session, peer, mid);
+  }
+
+  async takeAllBack(peer: Uid): Promise<number> {
+    const session = await this.#greeted();
+    return (await import('./domain/takeback')).takeAllBack(session, peer);
+  }
+
   // ---- people ----------------------------------------------------------------------------------------------------------------
 
   async invite(): Promise<string> {

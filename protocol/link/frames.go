@@ -66,6 +66,8 @@ type Response struct {
 	Kept bool   `json:"kept,omitempty"` // accepted: for somebody without a home
 	Have int64  `json:"have,omitempty"` // have
 	Code string `json:"code,omitempty"` // refused
+	// Unsent: nothing of a hop was passed on; refused
+	Unsent bool `json:"unsent,omitempty"`
 
 	Data protocol.Bytes   `json:"data,omitempty"` // back: the sealed answer
 	Card *protocol.Signed `json:"card,omitempty"` // accepted, of a card

@@ -23,6 +23,7 @@ export interface Unsent extends Waiter {
 
 /** At the own courtyard, for another one. `code`: of the last try, if there was any. */
 export interface Outbound extends Waiter {
+  readonly peer: Uid;
   readonly host: string;
   readonly tries: number;
   readonly code: string | undefined;
@@ -98,7 +99,7 @@ async function outboundOf(session: Session): Promise<readonly Outbound[] | undef
   const found = new Map<string, Outbound>();
   try {
     for (const { to, host, since, tries = 0, code } of await session.crossing.waiting()) {
-      gather(found, `${to}/${code ?? ''}`, { name: session.person(to).name, count: 1, since, host, tries, code });
+      gather(found, `${to}/${code ?? ''}`, { peer: to, name: session.person(to).name, count: 1, since, host, tries, code });
     }
   } catch (error) {
     if (codeOf(error) === 'internal') throw error;

@@ -58,6 +58,7 @@ export function messageOf(shown: Shown, around: MessageSurroundings): Message {
       lack: around.lack, way: event.way === true,
     }),
     failure: tick && failureShown(event, tick),
+    carrying: tick === 'accepted' && event.way === true,
     by: own ? event.by : undefined,
   };
 }

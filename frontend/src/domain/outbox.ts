@@ -217,9 +217,10 @@ export class Outbox {
     const { sealed } = row;
     if (!sealed) return;
     try {
-      const accepted = await this.#around.put(sealed.id, sealed.env, row.copy ? [row.peer, self.id] : [row.peer], QUIET.has(row.kind));
+      const people = row.alone ? [self.id] : row.copy ? [row.peer, self.id] : [row.peer];
+      const accepted = await this.#around.put(sealed.id, sealed.env, people, QUIET.has(row.kind));
       const kept = accepted.kept.includes(row.peer);
-      await this.#around.written(await log.accepted(self.id, row.order, sealed.id, self.now(), kept, this.#around.isAbroad(row.peer)));
+      await this.#around.written(await log.accepted(self.id, row.order, sealed.id, self.now(), kept, !row.alone && this.#around.isAbroad(row.peer)));
     } catch (error) {
       const code = codeOf(error);
       if (code === 'offline') return; // the next connection sends the same bytes

@@ -53,10 +53,10 @@ export async function edit(session: Session, peer: Uid, mid: Mid, text: string):
 /** For everybody; one that never left is simply gone. */
 export async function remove(session: Session, peer: Uid, mid: Mid): Promise<void> {
   const { store, self } = session;
-  await ownMessage(session, peer, mid);
+  const event = await ownMessage(session, peer, mid);
   const gone = await store.log.discard(self.id, peer, mid);
   if (gone) await session.written(gone);
-  else await put(session, peer, { type: 'chat', kind: 'delete', body: { target: unb64(mid, 16) } });
+  else await put(session, peer, { type: 'chat', kind: 'delete', body: { target: unb64(mid, 16) } }, { alone: event.failure?.code === 'taken-back' });
 }
 
 export async function react(session: Session, peer: Uid, mid: Mid, emoji: string): Promise<void> {
@@ -95,14 +95,17 @@ interface Wrapping {
   readonly file?: FileRef | undefined;
   readonly mid?: Mid;
   readonly written?: string;
+  /** for one's own devices: what it is about never got any further */
+  readonly alone?: boolean;
 }
 
-async function put(session: Session, peer: Uid, said: ChatSaid, { file, mid = newMid(), written }: Wrapping = {}): Promise<Mid> {
+async function put(session: Session, peer: Uid, said: ChatSaid, { file, mid = newMid(), written, alone }: Wrapping = {}): Promise<Mid> {
   mustBeFriend(session, peer);
   const { self } = session;
   const draft: Draft = {
     peer, author: self.id, dev: self.device, mid, type: 'chat', kind: said.kind, body: bodyJson(said), now: self.date, copy: true,
-    files: file ? [b64(file.id)] : [], logged: true, ...(written === undefined ? {} : { written }),
+    files: file ? [b64(file.id)] : [], logged: true,
+    ...(written === undefined ? {} : { written }), ...(alone ? { alone } : {}),
   };
   await session.compose([draft]);
   session.presence.said(peer);
@@ -126,7 +129,8 @@ async function target({ store, self }: Session, peer: Uid, mid: Mid | undefined)
   return undefined;
 }
 
-async function ownMessage({ store, self }: Session, peer: Uid, mid: Mid): Promise<void> {
+async function ownMessage({ store, self }: Session, peer: Uid, mid: Mid): Promise<LogEvent> {
   const event = await store.log.event(peer, self.id, mid);
   if (!event || Object.keys(asRecord(event.body)).length === 0) throw new Trouble('file-missing');
+  return event;
 }

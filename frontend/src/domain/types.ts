@@ -80,6 +80,8 @@ export interface Message {
   readonly tick: Tick | undefined;
   readonly waiting: Waiting | undefined;
   readonly failure: Failure | undefined;
+  /** one's own courtyard has it, and has to pass it on to another */
+  readonly carrying: boolean;
   /** host of a third courtyard that passed it on */
   readonly by: string | undefined;
 }
@@ -243,6 +245,10 @@ export interface Courtyard {
   remove(peer: Uid, mid: Mid): Promise<void>;
   react(peer: Uid, mid: Mid, emoji: string): Promise<void>;
   retry(peer: Uid, mid: Mid): Promise<void>;
+  /** What waits at one's own courtyard for another one is not tried any more; it then is as one that came back. */
+  takeBack(peer: Uid, mid: Mid): Promise<void>;
+  /** Everything that waits for somebody. Resolves to how many letters stay, since they may have arrived. */
+  takeAllBack(peer: Uid): Promise<number>;
 
   people(): readonly Person[];
   invite(): Promise<string>;

@@ -175,6 +175,11 @@ export class Api {
     return this.#json(`outbound?after=${String(after)}&limit=${String(limit)}`, readOutbound, this.#bearer);
   }
 
+  /** Ends the custody of a letter or file of one's own that waits here for another courtyard: it is known then to be nowhere else. */
+  async takeBack(id: string, to: string): Promise<void> {
+    await this.#send('DELETE', `outbound/${id}?to=${to}`, undefined, this.#bearer);
+  }
+
   /** Appends a piece; resolves to how far the file is then. `people`: uids, those of other courtyards with `@host[:port]`. */
   async putFile(id: string, offset: number, size: number, people: readonly string[], part: Bytes): Promise<number> {
     const query = `offset=${String(offset)}&size=${String(size)}&for=${encodeURIComponent(people.join(','))}`;
@@ -210,8 +215,8 @@ export class Api {
     return read(parseJson(await bounded(await this.#request('GET', path, options), limit), { bytes: limit, depth: 6 }));
   }
 
-  async #send(method: string, path: string, body: string | Bytes, options: Options = {}): Promise<void> {
-    const response = await this.#request(method, path, { ...options, body });
+  async #send(method: string, path: string, body: string | Bytes | undefined, options: Options = {}): Promise<void> {
+    const response = await this.#request(method, path, { ...options, ...(body === undefined ? {} : { body }) });
     await response.body?.cancel();
   }
 

@@ -9,6 +9,7 @@ export const wireCodes = [
   'chain-conflict', 'uek-conflict', 'vault-conflict', 'bad-chain', 'username-taken', 'username-bad',
   'invite-unknown', 'claim-unknown', 'pair-empty', 'pair-used', 'handover-unknown', 'home-exists', 'origin',
   'internal', 'unavailable', 'address-refused', 'peer-away', 'peer-key', 'chain-needed', 'version', 'wall-conflict',
+  'taken-back', 'perhaps-there',
 ] as const;
 
 /** Codes that never leave this device: a check of this folder that failed. */

@@ -75,6 +75,8 @@ export interface Draft {
   readonly logged: boolean;
   /** what stood in the field: its draft goes in the same transaction, so that it is there once, here or there */
   readonly written?: string;
+  /** for one's own devices alone */
+  readonly alone?: boolean;
 }
 
 export class Touched {
@@ -147,6 +149,7 @@ export class Log {
       const row: NewOutboxRow = {
         peer: draft.peer, mid: draft.mid, type: draft.type, kind: draft.kind, body: draft.body, clock, seq,
         at: deviceClock, copy: draft.copy, files: draft.files, sealed: undefined, failure: undefined, retry: true, again: false,
+        ...(draft.alone ? { alone: true } : {}),
       };
       // The key is given by the database.
       await tx.objectStore('outbox').add(row as OutboxRow);

@@ -100,6 +100,8 @@ export interface OutboxRow {
   readonly retry: boolean;
   /** has been answered `stale` and is sealed again */
   readonly again: boolean;
+  /** for one's own devices alone */
+  readonly alone?: boolean;
 }
 
 export type NewOutboxRow = Omit<OutboxRow, 'order'>;

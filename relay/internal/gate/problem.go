@@ -39,6 +39,7 @@ var statuses = map[string]int{
 	protocol.CodeInternal:        http.StatusInternalServerError,
 	protocol.CodeUnavailable:     http.StatusServiceUnavailable,
 	protocol.CodeWallConflict:    http.StatusConflict,
+	protocol.CodePerhapsThere:    http.StatusConflict,
 	protocol.CodeAddressRefused:  http.StatusBadGateway,
 	protocol.CodePeerAway:        http.StatusBadGateway,
 	protocol.CodePeerKey:         http.StatusBadGateway,

@@ -265,6 +265,12 @@ func (c *courier) connect(ctx context.Context) bool {
 		}
 		return false
 	}
+	if err := c.peers.config.Store.LineOpens(ctx, c.host); err != nil {
+		l.conn.CloseNow() //nolint:errcheck // nothing was said
+		c.trouble(ctx, "link not noted", err)
+		c.until = c.peers.config.Now().Add(c.pause.next())
+		return false
+	}
 	if peer.Card != nil {
 		if err := c.peers.config.Store.SaveCard(ctx, *peer.Card); err != nil {
 			c.trouble(ctx, "card not written", err) // it is shown again next time
@@ -278,7 +284,7 @@ func (c *courier) connect(ctx context.Context) bool {
 	c.pins = &pins{store: c.peers.config.Store, now: func() int64 { return c.peers.config.Now().UnixMilli() }, relay: peer.Key}
 	c.pause, c.tries, c.flying, c.bytes = pause{}, 0, 0, 0
 	for _, lane := range c.order {
-		lane.sent, lane.flying, lane.file, lane.known, lane.more = 0, nil, nil, false, true
+		lane.sent, lane.known, lane.more = 0, false, true
 		lane.shown, lane.late = map[protocol.UID]bool{}, postdated{}
 	}
 	c.round, c.news = false, false
@@ -357,6 +363,17 @@ func (c *courier) hangUp() {
 	c.line.conn.CloseNow() //nolint:errcheck // what was not answered goes again, however it ends
 	close(c.hungUp)
 	c.line, c.heard = nil, nil
+	var unanswered []int64
+	for _, l := range c.order {
+		for _, parcel := range l.flying {
+			unanswered = append(unanswered, parcel.N)
+		}
+		if l.file != nil {
+			unanswered = append(unanswered, l.file.parcel.N)
+		}
+		l.flying, l.file = nil, nil
+	}
+	c.parts(unanswered)
 	c.peers.config.Told.Linked("out", -1)
 	c.mu.Lock()
 	c.live = nil

@@ -41,7 +41,10 @@ func (c *courier) detour(ctx context.Context) bool {
 		}
 		w, err := c.peers.setOut(ctx, d, c.host)
 		if err == nil {
-			err = c.goRound(ctx, w)
+			if err = c.peers.config.Store.LineOpens(ctx, c.host); err == nil {
+				err = c.goRound(ctx, w)
+				c.parts(w.unanswered)
+			}
 			w.line.conn.CloseNow() //nolint:errcheck // answered, or broken
 		}
 		if err == nil {
@@ -62,6 +65,9 @@ type way struct {
 	n     int64
 	key   protocol.Key32 // of the relay at host, once a reader's chain has named it
 	box   protocol.Key32
+	// unsent: what was asked last went no further than to the relay in between.
+	unsent     bool
+	unanswered []int64 // parcels of which that is not known
 }
 
 func (p *Peers) setOut(ctx context.Context, d Detour, host string) (*way, error) {
@@ -83,7 +89,7 @@ func (w *way) ask(ctx context.Context, r link.Request) (link.Response, error) {
 	timer := time.AfterFunc(detourWithin, func() { w.line.conn.CloseNow() }) //nolint:errcheck // likewise
 	defer timer.Stop()
 	w.n++
-	r.N = w.n
+	r.N, w.unsent = w.n, false
 	if err := w.line.write(r); err != nil {
 		return link.Response{}, away(err)
 	}
@@ -96,6 +102,7 @@ func (w *way) ask(ctx context.Context, r link.Request) (link.Response, error) {
 		err = protocol.Refuse("peer.ask", protocol.CodeBadRequest, "another answer")
 	}
 	if err == nil && answer.Op == link.OpRefused {
+		w.unsent = answer.Unsent
 		err = link.Refusal{Code: answer.Code}.Error("peer.ask")
 	}
 	return answer, err
@@ -182,11 +189,16 @@ func (c *courier) goLane(ctx context.Context, w *way, l *lane) error {
 		}
 		for _, parcel := range page {
 			after = parcel.N
-			if l.passes(parcel) {
+			if l.passes(parcel) || !c.peers.air.leaves(parcel.N) {
 				continue
 			}
 			r, err := c.goParcel(ctx, w, parcel)
 			if err != nil {
+				if w.unsent {
+					c.peers.air.lands(parcel.N)
+				} else {
+					w.unanswered = append(w.unanswered, parcel.N)
+				}
 				return err
 			}
 			switch {
@@ -198,7 +210,7 @@ func (c *courier) goLane(ctx context.Context, w *way, l *lane) error {
 			case r.Op == link.OpRefused && r.Code == protocol.CodeClockAhead && !parcel.File:
 				c.postdated(ctx, l, parcel)
 			default: // the others of this person wait with it
-				l.rewind(parcel.N, c.peers.config.Now(), r.Code)
+				c.stays(l, parcel, c.peers.config.Now(), r.Code)
 				return nil
 			}
 		}
@@ -247,7 +259,7 @@ func (g *guest) hop(r link.Request) (link.Response, error) {
 	const op = "peer.hop"
 	p := g.peers
 	if p.own(r.Host) || r.Host == g.host {
-		return link.Response{}, protocol.Refuse(op, protocol.CodeBadRequest, "no way round")
+		return link.Response{Unsent: true}, protocol.Refuse(op, protocol.CodeBadRequest, "no way round")
 	}
 	now := p.config.Now()
 	ok, err := p.config.Store.UseGrant(g.ctx, g.pins.relay, int64(len(r.Data)), now.UnixMilli(), now.Unix()/86400)
@@ -255,20 +267,21 @@ func (g *guest) hop(r link.Request) (link.Response, error) {
 		err = p.whyNot(g.ctx, g.pins.relay)
 	}
 	if err != nil {
-		return link.Response{}, err
+		return link.Response{Unsent: true}, err
 	}
 	if g.onward != nil && g.onward.host != r.Host {
 		g.onward.line.conn.CloseNow() //nolint:errcheck // another one is asked for now
 		g.onward = nil
 	}
-	for fresh := g.onward == nil; ; fresh = true {
+	for fresh, unsent := g.onward == nil, true; ; fresh = true {
 		if g.onward == nil {
 			l, _, err := p.dial(g.ctx, r.Host)
 			if err != nil {
-				return link.Response{}, err
+				return link.Response{Unsent: unsent}, err
 			}
 			g.onward = &way{peers: p, line: l, host: r.Host}
 		}
+		unsent = false
 		answer, err := g.onward.ask(g.ctx, link.Request{Op: link.OpStep, Data: r.Data})
 		if err == nil {
 			return link.Response{Op: link.OpBack, Data: answer.Data}, nil

@@ -349,8 +349,7 @@ func (g *guest) handle(r link.Request) {
 func (g *guest) reply(r link.Request, do func(link.Request) (link.Response, error)) {
 	response, err := do(r)
 	if err != nil {
-		g.refuse(r.N, err, false)
-		return
+		response.Op, response.Code = link.OpRefused, protocol.CodeOf(err)
 	}
 	response.N = r.N
 	g.say(answer{response: response})

@@ -13,6 +13,8 @@ import (
 func (p *Peers) Routes() []gate.Route {
 	return append(p.grantRoutes(), p.Route(), gate.Route{
 		Method: http.MethodGet, Path: "/api/1/outbound", Token: true, PerPerson: limit.Rate{N: 60, Per: time.Minute}, Handle: p.outbound,
+	}, gate.Route{
+		Method: http.MethodDelete, Path: "/api/1/outbound/:id", Token: true, PerPerson: limit.Rate{N: 600, Per: time.Minute}, Handle: p.takeBack,
 	})
 }
 

@@ -95,6 +95,10 @@ func (c *courier) advance(ctx context.Context, l *lane) (on bool, err error) {
 }
 
 func (c *courier) send(ctx context.Context, l *lane, parcel queue.Parcel) error {
+	if !c.peers.air.leaves(parcel.N) {
+		l.sent = parcel.N
+		return nil
+	}
 	raw := parcel.Raw
 	parcel.Raw = nil
 	l.sent = parcel.N
@@ -186,7 +190,7 @@ func (c *courier) answered(ctx context.Context, l *lane, parcel queue.Parcel, r 
 		l.moved()
 		c.carried(ctx, parcel, r.Kept, "")
 	case r.Op != link.OpRefused:
-		l.rewind(parcel.N, now, protocol.CodeUnavailable)
+		c.stays(l, parcel, now, protocol.CodeUnavailable)
 	case queue.Lasting(r.Code):
 		l.moved()
 		c.settle(ctx, parcel, r.Code)
@@ -196,15 +200,21 @@ func (c *courier) answered(ctx context.Context, l *lane, parcel queue.Parcel, r 
 			c.lost(ctx, err)
 			return
 		}
-		l.rewind(parcel.N, now, "")
+		c.stays(l, parcel, now, "")
 	case r.Code == protocol.CodeClockAhead && !parcel.File:
 		c.postdated(ctx, l, parcel)
 	default:
-		l.rewind(parcel.N, now, r.Code)
+		c.stays(l, parcel, now, r.Code)
 	}
 	if l.idle() {
 		c.drop(l)
 	}
+}
+
+// stays: the other relay does not have a parcel, which goes again.
+func (c *courier) stays(l *lane, parcel queue.Parcel, now time.Time, code string) {
+	c.peers.air.lands(parcel.N)
+	l.rewind(parcel.N, now, code)
 }
 
 // postdated deals with a letter that the clock over there calls ahead. Where ours
@@ -216,10 +226,11 @@ func (c *courier) postdated(ctx context.Context, l *lane, parcel queue.Parcel) {
 		page, err := c.peers.config.Store.Parcels(ctx, queue.Away{UID: l.to, Host: c.host}, parcel.N-1, 1)
 		if err != nil {
 			c.trouble(ctx, "parcels not read", err)
-			l.rewind(parcel.N, now, protocol.CodeInternal)
+			c.stays(l, parcel, now, protocol.CodeInternal)
 			return
 		}
 		if len(page) == 0 || page[0].N != parcel.N { // its custody has ended
+			c.peers.air.lands(parcel.N)
 			return
 		}
 		parcel = page[0]
@@ -227,6 +238,7 @@ func (c *courier) postdated(ctx context.Context, l *lane, parcel queue.Parcel) {
 	if at := dated(parcel.Raw); parcel.Unsure || at > now.UnixMilli()+ahead {
 		c.settle(ctx, parcel, protocol.CodeClockAhead)
 	} else {
+		c.peers.air.lands(parcel.N)
 		l.passOver(parcel.N, at, now)
 	}
 }
@@ -271,6 +283,7 @@ func (c *courier) hearFile(ctx context.Context, l *lane, r link.Response) {
 // carried ends the custody of what the other relay has on disk.
 func (c *courier) carried(ctx context.Context, parcel queue.Parcel, kept bool, by string) {
 	err := c.peers.config.Queue.Settle(ctx, &queue.Settle{N: parcel.N}, func(r queue.Result) {
+		c.peers.air.lands(parcel.N)
 		if r.Err == nil && !parcel.File {
 			c.peers.config.Told.Carried(parcel.Sender, parcel.To, parcel.ID, kept, by)
 		}
@@ -282,19 +295,26 @@ func (c *courier) carried(ctx context.Context, parcel queue.Parcel, kept bool, b
 
 // settle gives a parcel that was refused for good back to its sender.
 func (c *courier) settle(ctx context.Context, parcel queue.Parcel, code string) {
-	s := &queue.Settle{N: parcel.N}
-	if !parcel.File { // a file's letter says what became of it
-		back, err := c.peers.back(parcel, code)
-		if err != nil {
-			c.trouble(ctx, "no row for a returned letter", err)
-			return
-		}
-		s.Back = back
+	s, err := c.peers.giving(parcel, code)
+	if err != nil {
+		c.trouble(ctx, "no row for a returned letter", err)
+		return
 	}
 	c.peers.config.Told.Refused(code)
-	if err := c.peers.config.Queue.Settle(ctx, s, func(queue.Result) {}); err != nil {
+	if err := c.peers.config.Queue.Settle(ctx, s, func(queue.Result) { c.peers.air.lands(parcel.N) }); err != nil {
 		c.trouble(ctx, "custody not ended", err)
 	}
+}
+
+// giving is what ends a parcel's custody here for good.
+func (p *Peers) giving(parcel queue.Parcel, code string) (*queue.Settle, error) {
+	s := &queue.Settle{N: parcel.N}
+	if parcel.File { // a file's letter says what became of it
+		return s, nil
+	}
+	var err error
+	s.Back, err = p.back(parcel, code)
+	return s, err
 }
 
 // back makes the row that tells a sender of a letter that came back (section 14).

@@ -27,6 +27,15 @@ type Store interface {
 	Parcels(ctx context.Context, to queue.Away, after int64, limit int) ([]queue.Parcel, error)
 	// Waiting lists the letters that wait of one sender, likewise, without the bytes; a file is told by its letter.
 	Waiting(ctx context.Context, sender protocol.UID, after int64, limit int) ([]queue.Parcel, error)
+	// Find finds what waits of sender for to under id, without its bytes.
+	Find(ctx context.Context, sender, to protocol.UID, id protocol.ID) (queue.Parcel, bool, error)
+	// LineOpens notes, before anything is sent to host, that there is a line. LineEnds
+	// notes that there is none any more, and what nobody has answered on it.
+	LineOpens(ctx context.Context, host string) error
+	LineEnds(ctx context.Context, host string, unanswered []int64) error
+	// LinesCrashed notes of lines that nobody ended that what waits for their other
+	// end may have arrived there.
+	LinesCrashed(ctx context.Context) error
 	// Chunk returns the stored piece of a file that contains the byte at, and where it starts.
 	Chunk(ctx context.Context, id protocol.ID, at int64) (start int64, data []byte, err error)
 	// Chain returns a local person's records.
@@ -107,6 +116,7 @@ type Peers struct {
 	ctx    context.Context // ends when the room closes
 	stop   context.CancelFunc
 	all    sync.WaitGroup
+	air    air
 
 	mu       sync.Mutex
 	closed   bool                        // guarded by mu
@@ -124,6 +134,9 @@ func New(config Config) *Peers {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Peers{config: config, ctx: ctx, stop: stop, couriers: map[string]*courier{}, guests: map[protocol.Key32][]*guest{}, rounds: map[protocol.Key32]*round{}}
 }
+
+// Recover looks, before the first Start, whether an earlier run ended without a word.
+func (p *Peers) Recover(ctx context.Context) error { return p.config.Store.LinesCrashed(ctx) }
 
 // Start sends couriers to everybody something waits for; called again now and then,
 // for what found no courier.

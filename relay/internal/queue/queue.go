@@ -87,6 +87,7 @@ type Parcel struct {
 	Raw    []byte // the envelope; nil for a file
 	Quiet  bool   // as it was put
 	Unsure bool   // likewise
+	Lost   bool   // an answer about it got lost: it may have arrived
 }
 
 // Freed is what a confirmed row gives back.

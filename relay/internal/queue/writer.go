@@ -115,7 +115,8 @@ func (w *Writer) Confirm(ctx context.Context, c *Confirm, answer func(Result)) e
 	return w.send(ctx, job{confirm: c, answer: answer})
 }
 
-// Settle hands the end of a custody over; otherwise as Put.
+// Settle hands the end of a custody over; otherwise as Put. Code: not-found if it
+// has ended already.
 func (w *Writer) Settle(ctx context.Context, s *Settle, answer func(Result)) error {
 	return w.send(ctx, job{settle: s, answer: answer})
 }
@@ -214,7 +215,7 @@ func (w *Writer) attempt(group []job) error {
 			case j.confirm != nil:
 				err = w.confirm(ctx, ledger, tally, j.confirm)
 			case j.settle != nil:
-				err = w.settle(ctx, ledger, tally, j.settle, news)
+				j.result, err = w.settle(ctx, ledger, tally, j.settle, news)
 			case full != nil:
 				j.result = Result{Err: full}
 				j.put.note(full)
@@ -354,32 +355,35 @@ func (w *Writer) dispatch(ctx context.Context, ledger Ledger, tally *space.Tally
 	return tally.Charge(ctx, p.Sender, p.Sender, size)
 }
 
-// settle ends a custody; one that has ended already is fine.
-func (w *Writer) settle(ctx context.Context, ledger Ledger, tally *space.Tally, s *Settle, news news) error {
+// settle ends a custody. Code: not-found if it has ended already.
+func (w *Writer) settle(ctx context.Context, ledger Ledger, tally *space.Tally, s *Settle, news news) (Result, error) {
 	parcel, found, err := ledger.Parcel(ctx, s.N)
-	if err != nil || !found {
-		return err
+	if err != nil {
+		return Result{}, err
+	}
+	if !found {
+		return Result{Err: &protocol.Error{Op: "queue.settle", Code: protocol.CodeNotFound}}, nil
 	}
 	// The owner is locked before his rows, as everywhere.
 	if _, err := tally.Home(ctx, parcel.Sender); err != nil {
-		return err
+		return Result{}, err
 	}
 	if err := ledger.Passed(ctx, parcel); err != nil {
-		return err
+		return Result{}, err
 	}
 	if err := tally.Release(ctx, parcel.Sender, parcel.Sender, parcel.Size); err != nil || s.Back == nil {
-		return err
+		return Result{}, err
 	}
 	n, err := tally.Number(ctx, parcel.Sender)
 	if err != nil {
-		return err
+		return Result{}, err
 	}
 	back := &Put{Sender: s.Back.From, For: []protocol.UID{parcel.Sender}, ID: s.Back.ID, Raw: s.Back.Raw}
 	if err := ledger.Keep(ctx, NewRow{Owner: parcel.Sender, N: n, Put: back, At: w.now().UnixMilli()}); err != nil {
-		return err
+		return Result{}, err
 	}
 	news.arrived[parcel.Sender] = true
-	return tally.Charge(ctx, parcel.Sender, s.Back.From, int64(len(s.Back.Raw)))
+	return Result{}, tally.Charge(ctx, parcel.Sender, s.Back.From, int64(len(s.Back.Raw)))
 }
 
 // refused sorts a refusal, which concerns one put, from a failure, which

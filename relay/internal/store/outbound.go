@@ -106,6 +106,48 @@ func (s *Store) Waiting(ctx context.Context, sender protocol.UID, after int64, l
 	return parcels, s.wrap("store.Waiting", err)
 }
 
+// Find implements peer.Store.
+func (s *Store) Find(ctx context.Context, sender, to protocol.UID, id protocol.ID) (queue.Parcel, bool, error) {
+	var p queue.Parcel
+	var file, lost int64
+	found, err := s.reader().row(ctx, append(scanParcel(&p, &file), &lost),
+		`SELECT `+parcelColumns+`, lost FROM outbound WHERE sender = $1 AND recipient = $2 AND id = $3`, sender[:], to[:], id[:])
+	p.File, p.Lost = file == 1, lost == 1
+	return p, found, s.wrap("store.Find", err)
+}
+
+// LineOpens implements peer.Store.
+func (s *Store) LineOpens(ctx context.Context, host string) error {
+	return s.update(ctx, "store.LineOpens", func(t *Tx) error {
+		_, err := t.exec(ctx, `INSERT INTO lines (host) VALUES ($1) ON CONFLICT (host) DO NOTHING`, host)
+		return err
+	})
+}
+
+// LineEnds implements peer.Store.
+func (s *Store) LineEnds(ctx context.Context, host string, unanswered []int64) error {
+	return s.update(ctx, "store.LineEnds", func(t *Tx) error {
+		for _, n := range unanswered {
+			if _, err := t.exec(ctx, `UPDATE outbound SET lost = 1 WHERE n = $1`, n); err != nil {
+				return err
+			}
+		}
+		_, err := t.exec(ctx, `DELETE FROM lines WHERE host = $1`, host)
+		return err
+	})
+}
+
+// LinesCrashed implements peer.Store.
+func (s *Store) LinesCrashed(ctx context.Context) error {
+	return s.update(ctx, "store.LinesCrashed", func(t *Tx) error {
+		if _, err := t.exec(ctx, `UPDATE outbound SET lost = 1 WHERE host IN (SELECT host FROM lines)`); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, `DELETE FROM lines`)
+		return err
+	})
+}
+
 // Pin implements peer.Store.
 func (s *Store) Pin(ctx context.Context, uid protocol.UID) (peer.Pin, bool, error) {
 	var p peer.Pin

@@ -40,6 +40,8 @@ export const errors = {
     'chain-needed': 'Their courtyard wants to know more about you first. Nothing is lost. It is tried again by itself.',
     version: 'Their courtyard and yours do not understand each other: one of the two is too old. Nothing was handed over. One of them needs an update.',
     'wall-conflict': 'Another of your devices posted at the same moment. Nothing is lost. Try again.',
+    'taken-back': 'You took this back before it arrived. Nothing was delivered. Try again, or delete it.',
+    'perhaps-there': 'It was on its way when the connection broke, so it may have arrived already. It was not taken back, and goes on being tried; it is never there twice. To take the words away, delete it for everyone.',
     'wall-altered': 'What stands there now was not written by the person whose wall it is. Nothing of it was taken; what you had is still here.',
     'wall-lost': 'This is not on your wall any more, but this device still has it. Try again to post it once more, or take it down.',
     fork: 'Their list of devices has changed in a way that needs your decision. Nothing is sent until then. Open the chat to decide.',

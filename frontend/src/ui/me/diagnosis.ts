@@ -7,6 +7,8 @@ import type { Formats } from '../words/format';
 export interface Section {
   readonly title: string;
   readonly lines: readonly string[];
+  /** what each line is about, where it can be given up */
+  readonly outbound?: readonly Outbound[];
 }
 
 /** A clock may differ by this, in ms, before anybody needs to know. */
@@ -39,7 +41,7 @@ export function told(found: Diagnosis, version: string, t: Catalogue, format: Fo
         ...(space === undefined ? [] : [`${t.me.space}: ${t.me.spaceOf(format.bytes(space.used), format.bytes(space.limit))}`]),
       ],
     },
-    { title: w.others, lines: outbound === undefined ? [w.outboundUnknown] : outbound.length === 0 ? [w.outboundNone] : outbound.map(carried) },
+    { title: w.others, lines: outbound === undefined ? [w.outboundUnknown] : outbound.length === 0 ? [w.outboundNone] : outbound.map(carried), outbound: outbound ?? [] },
     { title: w.home, lines: home(found, t, format) },
   ];
 }

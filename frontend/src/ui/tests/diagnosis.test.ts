@@ -18,8 +18,8 @@ const busy: Diagnosis = {
   unsent: (['network', 'courtyard', 'key', 'away', 'decision', 'file'] as const).map((why, n) => ({ name: 'Wei', count: n + 1, since: at - 60_000, why, code: undefined })),
   unopened: [{ name: 'Tomás', count: 2, since: at - 60_000 }],
   outbound: [
-    { name: 'Tomás', host: 'other.example', count: 3, since: at - 60_000, tries: 4, code: 'peer-away' },
-    { name: 'Wei', host: 'third.example:8443', count: 1, since: at, tries: 0, code: undefined },
+    { peer: 'tomas', name: 'Tomás', host: 'other.example', count: 3, since: at - 60_000, tries: 4, code: 'peer-away' },
+    { peer: 'wei', name: 'Wei', host: 'third.example:8443', count: 1, since: at, tries: 0, code: undefined },
   ],
   home: { state: 'online', since: at, channel: true, version: '0.2', messages: 1234, free: 5_000_000_000 },
 };

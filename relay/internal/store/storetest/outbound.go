@@ -89,6 +89,44 @@ func outbound(t *testing.T, o Opened) {
 		t.Fatalf("%+v", put)
 	}
 
+	// What was on a line that ended without an answer may have arrived.
+	find := func(to protocol.UID, id byte) (lost, found bool) {
+		p, found, err := o.Store.Find(t.Context(), mei.UID, to, protocol.ID{id})
+		must(t, err)
+		return p.Lost, found && p.ID == protocol.ID{id} && p.To == to
+	}
+	if lost, found := find(tom, 5); lost || !found {
+		t.Fatal(lost, found)
+	}
+	if _, found := find(ann, 5); found {
+		t.Fatal("somebody else's")
+	}
+	must(t, o.Store.LineOpens(t.Context(), "d.example"))
+	must(t, o.Store.LineOpens(t.Context(), "d.example"))
+	must(t, o.Store.LineEnds(t.Context(), "d.example", nil))
+	must(t, o.Store.LinesCrashed(t.Context())) // there is none
+	if lost, _ := find(tom, 5); lost {
+		t.Fatal("nothing was on that line")
+	}
+	must(t, o.Store.LineEnds(t.Context(), "d.example", []int64{put[0].N, 1000}))
+	must(t, o.Store.LineOpens(t.Context(), "c.example"))
+	for range 2 {
+		for id, want := range map[byte]bool{3: false, 4: false, 5: true} {
+			if lost, found := find(tom, id); lost != want || !found {
+				t.Fatal(id, lost, found)
+			}
+		}
+		must(t, o.Store.LineEnds(t.Context(), "b.example", nil))
+	}
+	must(t, o.Store.LinesCrashed(t.Context()))
+	must(t, o.Store.LinesCrashed(t.Context()))
+	if lost, _ := find(tom, 4); !lost {
+		t.Fatal("a crash, and nobody knows what was on the line")
+	}
+	if lost, _ := find(tom, 3); lost {
+		t.Fatal("another line's")
+	}
+
 	// A file's bytes stay while it waits, also when its last holder has let go.
 	file := protocol.ID{9}
 	must(t, o.Store.Files(t.Context(), func(l files.Ledger) error {
