@@ -4,7 +4,7 @@
  * letter of a call, or when somebody is called.
  */
 
-import type { Channel, MediaTools, Peer, PeerChannelListener, PeerTrack, RtcTools } from '../../platform/platform';
+import type { Channel } from '../../platform/platform';
 import { b64 } from '../../protocol/bytes';
 import type { Json } from '../../protocol/json';
 import { readBody, type Signal } from '../../protocol/message';
@@ -12,10 +12,10 @@ import { randomBytes } from '../../protocol/primitives';
 import { isProblem } from '../../protocol/problem';
 import type { LogEvent } from '../event';
 import { failureOf, Trouble } from '../failure';
-import { Negotiation } from '../peers/negotiation';
 import { isRelayed, serversFor } from '../peers/servers';
 import type { Session } from '../session';
 import type { CallMedia, CallOver, CallRoom, CallView, Uid } from '../types';
+import { Line } from './line';
 import { step, type CallSays, type Effect, type Input, type Note, type Standing } from './machine';
 
 /** A letter of a call is worth something for so long. */
@@ -25,37 +25,15 @@ const FAREWELL = 55_000;
 const FAREWELL_EVERY = 40_000;
 /** How long the screen says why it is over. */
 const OVER = 2_500;
-const LOOK_EVERY = 2_000;
-/** ms there and back, and part of the packets lost, above which it is told */
-const SLOW = 400;
-const LOSSY = 0.04;
 /** in the store's settings: the call that this device rang, for its note should the page end */
 const SETTING = 'call';
 /** between two looks at the clock of a call that the store remembers */
 const KEPT_EVERY = 15_000;
 const REMEMBERED = 32;
+const NOTHING: Line['shown'] = { camera: false, flippable: false, local: undefined, remote: undefined, seen: false, path: undefined, quality: undefined };
 
 interface Kept extends Note {
   readonly peer: Uid;
-}
-
-/** What belongs to one call on this side. */
-interface Line {
-  rtc: RtcTools;
-  media: MediaTools;
-  microphone: MediaStreamTrack;
-  camera: MediaStreamTrack | undefined;
-  facing: 'user' | 'environment';
-  sender: PeerTrack | undefined;
-  cameras: number;
-  negotiation: Negotiation | undefined;
-  local: MediaStream;
-  remote: MediaStream | undefined;
-  remoteVideo: MediaStreamTrack | undefined;
-  path: CallView['path'];
-  quality: CallView['quality'];
-  /** letters go in their order */
-  telling: Promise<unknown>;
 }
 
 export class Calls implements CallRoom {
@@ -74,7 +52,6 @@ export class Calls implements CallRoom {
   #farewell: string | undefined;
   #release: () => void = () => undefined;
   #cancelTick: () => void = () => undefined;
-  #cancelLook: () => void = () => undefined;
   #cancelOver: () => void = () => undefined;
   #cancelFarewell: () => void = () => undefined;
   #view: CallView | undefined;
@@ -117,7 +94,7 @@ export class Calls implements CallRoom {
       const line = await this.#open(media);
       // Meanwhile they may have called, or it was thought better of.
       if (!this.#asks(peer)) {
-        close(line);
+        line.close();
         return;
       }
       this.#line = line;
@@ -139,7 +116,7 @@ export class Calls implements CallRoom {
     try {
       const line = await this.#open(ringing.media);
       if (this.#standing?.call !== ringing.call || this.#standing.phase !== 'ringing') {
-        close(line);
+        line.close();
         return;
       }
       this.#line = line;
@@ -164,56 +141,25 @@ export class Calls implements CallRoom {
 
   mute(yes: boolean): void {
     this.#muted = yes;
-    if (this.#line) this.#line.microphone.enabled = !yes;
+    this.#line?.mute(yes);
     this.#changed();
   }
 
   async camera(on: boolean): Promise<void> {
-    const line = this.#line;
-    if (!line || (line.camera !== undefined) === on) return;
-    if (on) {
-      const track = await line.media.camera(line.facing);
-      if (this.#line !== line) {
-        track.stop();
-        return;
-      }
-      line.camera = track;
-      line.local = line.media.stream([line.microphone, track]);
-      line.sender = line.negotiation?.peer.send(track, line.local);
-      line.cameras = await line.media.cameras();
-    } else {
-      line.sender?.remove();
-      line.sender = undefined;
-      line.camera?.stop();
-      line.camera = undefined;
-      line.local = line.media.stream([line.microphone]);
-    }
+    await this.#line?.camera(on);
     this.#changed();
   }
 
   async flip(): Promise<void> {
-    const line = this.#line;
-    if (!line?.camera) return;
-    const facing = line.facing === 'user' ? 'environment' : 'user';
-    // A phone has one camera open at a time.
-    line.camera.stop();
-    const track = await line.media.camera(facing);
-    if (this.#line !== line) {
-      track.stop();
-      return;
-    }
-    line.facing = facing;
-    line.camera = track;
-    line.local = line.media.stream([line.microphone, track]);
-    await line.sender?.replace(track);
+    await this.#line?.flip();
     this.#changed();
   }
 
   /** The page goes: there is no time to seal anything. */
   leave(): void {
     if (this.#farewell !== undefined && this.#standing && this.#standing.phase !== 'ringing') this.#session.connection.cast(this.#farewell, 'reach');
-    this.#line?.negotiation?.close();
-    if (this.#line) close(this.#line);
+    this.#line?.hangUp();
+    this.#line?.close();
     this.#release();
   }
 
@@ -278,7 +224,7 @@ export class Calls implements CallRoom {
         });
         break;
       case 'signal':
-        this.#line?.negotiation?.hear(effect.signal).catch(this.#session.platform.report);
+        this.#line?.hear(effect.signal).catch(this.#session.platform.report);
         break;
       case 'note':
         this.#note(effect.peer, effect.note).catch(this.#session.platform.report);
@@ -353,15 +299,12 @@ export class Calls implements CallRoom {
   #finish(call: string, why: CallOver, standing: Standing | undefined): void {
     this.#finished.push(call);
     if (this.#finished.length > REMEMBERED) this.#finished.shift();
-    this.#cancelLook();
     this.#cancelFarewell();
     this.#farewell = undefined;
     const line = this.#line;
     this.#line = undefined;
     this.#muted = false;
-    // What has to be said yet goes first.
-    line?.telling.finally(() => { line.negotiation?.close(); }).catch(this.#session.shrug);
-    if (line) close(line);
+    line?.close();
     this.#release();
     this.#channel.post({ what: 'out', call });
     if (!standing || standing.phase === 'ringing' || why === 'hung-up' || why === 'elsewhere') return;
@@ -408,7 +351,7 @@ export class Calls implements CallRoom {
 
   #answer(): void {
     const standing = this.#standing;
-    const description = this.#line?.negotiation?.description;
+    const description = this.#line?.description;
     if (!standing?.other || !description) return;
     this.#tell({ peer: standing.peer, said: { call: standing.call, op: 'answer', to: standing.other, ...description } });
   }
@@ -416,23 +359,20 @@ export class Calls implements CallRoom {
   // ---- microphone, camera, connection --------------------------------------------------------------------------------------
 
   async #open(wanted: CallMedia): Promise<Line> {
-    const { platform } = this.#session;
-    const [rtc, media] = await Promise.all([platform.rtc(), platform.media()]);
-    if (!rtc || !media) throw new Trouble('calls-unsupported');
-    const microphone = await media.microphone();
-    let camera: MediaStreamTrack | undefined;
-    if (wanted === 'video') {
-      // Without a picture they can still speak.
-      camera = await media.camera('user').catch((error: unknown) => {
-        this.#problem = failureOf(error);
-        return undefined;
-      });
-    }
-    return {
-      rtc, media, microphone, camera, facing: 'user', sender: undefined, cameras: camera ? await media.cameras() : 0, negotiation: undefined,
-      local: media.stream(camera ? [microphone, camera] : [microphone]), remote: undefined, remoteVideo: undefined, path: undefined, quality: undefined,
-      telling: Promise.resolve(),
-    };
+    const line: Line = await Line.open({
+      platform: this.#session.platform,
+      changed: () => {
+        if (this.#line === line) this.#changed();
+      },
+      connected: () => {
+        if (this.#line === line) this.#step({ what: 'connected' });
+      },
+      gone: () => {
+        if (this.#line === line) this.#step({ what: 'gone' });
+      },
+    }, wanted);
+    this.#problem = line.problem;
+    return line;
   }
 
   async #join(offer: Signal | undefined): Promise<void> {
@@ -443,47 +383,13 @@ export class Calls implements CallRoom {
     const { call } = standing;
     const servers = await serversFor(this.#session);
     if (this.#standing?.call !== call || this.#line !== line) return;
-    const negotiation = new Negotiation(line.rtc, {
-      platform: this.#session.platform, polite: !standing.out, servers, relayed: isRelayed(this.#session),
+    await line.connect(offer, {
+      servers, relayed: isRelayed(this.#session),
       linked: () => this.#session.linked,
       tell: (signal) => {
         this.#tellSignal(call, signal);
       },
-      state: (state) => {
-        if (this.#line !== line) return;
-        if (state === 'connected') this.#step({ what: 'connected' });
-        this.#changed();
-      },
-      prepare: (peer) => {
-        this.#prepare(peer, line, standing.out);
-      },
-      channel: (channel) => (channel.label === 'call' ? this.#thread(line) : undefined),
-      track: (track, stream) => {
-        this.#took(line, track, stream);
-      },
     });
-    line.negotiation = negotiation;
-    if (offer) await negotiation.hear(offer);
-    else negotiation.offer();
-    this.#look(line);
-  }
-
-  #prepare(peer: Peer, line: Line, out: boolean): void {
-    peer.send(line.microphone, line.local);
-    if (line.camera) line.sender = peer.send(line.camera, line.local);
-    if (!out) peer.channel('call', 'call/1', this.#thread(line));
-  }
-
-  /** Nothing is said in it. It ends when the page at the other end does. */
-  #thread(line: Line): PeerChannelListener {
-    return {
-      opened: () => undefined,
-      message: () => undefined,
-      drained: () => undefined,
-      closed: () => {
-        if (this.#line === line) this.#step({ what: 'gone' });
-      },
-    };
   }
 
   #tellSignal(call: string, signal: Signal): void {
@@ -491,41 +397,6 @@ export class Calls implements CallRoom {
     if (standing?.call !== call || standing.other === undefined) return;
     if (!standing.out && !standing.sure && signal.sdp?.type === 'offer') this.#answer();
     else this.#tell({ peer: standing.peer, said: { call, op: 'signal', to: standing.other, ...signal } });
-  }
-
-  #took(line: Line, track: MediaStreamTrack, stream: MediaStream | undefined): void {
-    if (this.#line !== line) return;
-    line.remote = stream ?? line.remote ?? line.media.stream([track]);
-    if (track.kind === 'video') {
-      line.remoteVideo = track;
-      for (const turn of ['mute', 'unmute', 'ended']) {
-        track.addEventListener(turn, () => {
-          this.#changed();
-        });
-      }
-    }
-    this.#changed();
-  }
-
-  /** Path and quality, every now and then. */
-  #look(line: Line): void {
-    this.#cancelLook();
-    this.#cancelLook = this.#session.platform.after(LOOK_EVERY, () => {
-      this.#see(line).catch(this.#session.platform.report);
-    });
-  }
-
-  async #see(line: Line): Promise<void> {
-    const peer = line.negotiation?.peer;
-    if (this.#line !== line || !peer) return;
-    const [pair, loss] = [await peer.pair(), await peer.loss()];
-    if (pair) {
-      line.path = pair.local === 'relay' || pair.remote === 'relay' ? 'courtyard' : 'direct';
-      line.quality = (pair.roundTrip ?? 0) > SLOW || (loss ?? 0) > LOSSY ? 'weak' : 'clear';
-    }
-    if (peer.state !== 'connected') line.quality = 'searching';
-    this.#changed();
-    this.#look(line);
   }
 
   // ---- tabs, and what is shown -------------------------------------------------------------------------------------------
@@ -568,13 +439,7 @@ export class Calls implements CallRoom {
   }
 
   #seen(): CallView | undefined {
-    const line = this.#line;
-    const common = {
-      muted: this.#muted, camera: line?.camera !== undefined, flippable: line?.camera !== undefined && line.cameras > 1,
-      local: line?.camera ? line.local : undefined, remote: line?.remote,
-      seen: line?.remoteVideo !== undefined && !line.remoteVideo.muted && line.remoteVideo.readyState === 'live',
-      path: line?.path, quality: line?.quality, problem: this.#problem,
-    };
+    const common = { ...(this.#line?.shown ?? NOTHING), muted: this.#muted, problem: this.#problem };
     const standing = this.#standing;
     if (standing) {
       const { call, peer, media, phase, out, spoke } = standing;
@@ -587,9 +452,4 @@ export class Calls implements CallRoom {
     }
     return undefined;
   }
-}
-
-function close(line: Line): void {
-  line.microphone.stop();
-  line.camera?.stop();
 }
