@@ -2,6 +2,7 @@ package turn
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,10 +63,10 @@ type person struct {
 	bucket bucket
 
 	// The rest is guarded by the ledger's mu.
-	live  map[*relayed]struct{}
+	live  []*relayed // perPerson at most
 	often *rate.Limiter
 	used  int64            // bytes of the ledger's month
-	owed  map[string]int64 // bytes that are not in the database, by month
+	owed  map[string]int64 // bytes that are not in the database, by month; nil for none
 }
 
 // ledger counts what is relayed for whom. Its size is bounded by the people who
@@ -103,7 +104,7 @@ func newLedger(ctx context.Context, store Store, now func() time.Time, limit int
 func (l *ledger) person(uid protocol.UID) *person {
 	p := l.people[uid]
 	if p == nil {
-		p = &person{uid: uid, live: map[*relayed]struct{}{}, often: begins.Bucket(), owed: map[string]int64{}}
+		p = &person{uid: uid, often: begins.Bucket()}
 		l.people[uid] = p
 	}
 	return p
@@ -112,7 +113,7 @@ func (l *ledger) person(uid protocol.UID) *person {
 // collect adds up what was relayed since the last time. The caller holds mu.
 func (l *ledger) collect(p *person) {
 	l.turnMonth()
-	for r := range p.live {
+	for _, r := range p.live {
 		l.add(p, r)
 	}
 }
@@ -130,8 +131,15 @@ func (l *ledger) add(p *person, r *relayed) {
 	if n := r.bytes() - r.collected; n > 0 {
 		r.collected += n
 		p.used += n
-		p.owed[l.month] += n
+		p.owe(l.month, n)
 	}
+}
+
+func (p *person) owe(month string, n int64) {
+	if p.owed == nil {
+		p.owed = map[string]int64{}
+	}
+	p.owed[month] += n
 }
 
 // may says whether a person may begin another allocation now; if not, why.
@@ -168,7 +176,7 @@ func (l *ledger) begin(uid protocol.UID, r *relayed) (*person, bool) {
 	if len(p.live) >= perPerson || l.open >= mostAllocations {
 		return nil, false
 	}
-	p.live[r] = struct{}{}
+	p.live = append(p.live, r)
 	l.open++
 	return p, true
 }
@@ -177,12 +185,13 @@ func (l *ledger) begin(uid protocol.UID, r *relayed) (*person, bool) {
 func (l *ledger) end(p *person, r *relayed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, there := p.live[r]; !there {
+	i := slices.Index(p.live, r)
+	if i < 0 {
 		return
 	}
 	l.turnMonth()
 	l.add(p, r)
-	delete(p.live, r)
+	p.live = slices.Delete(p.live, i, i+1)
 	l.open--
 }
 
@@ -190,13 +199,10 @@ func (l *ledger) end(p *person, r *relayed) {
 func (l *ledger) of(uid protocol.UID) []*relayed {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	all := []*relayed{}
 	if p := l.people[uid]; p != nil {
-		for r := range p.live {
-			all = append(all, r)
-		}
+		return slices.Clone(p.live)
 	}
-	return all
+	return nil
 }
 
 // used is what a person has open and has used of the month.
@@ -238,8 +244,8 @@ func (l *ledger) owed() []Traffic {
 		l.collect(p)
 		for month, n := range p.owed {
 			rows = append(rows, Traffic{UID: uid, Month: month, Bytes: n})
-			delete(p.owed, month)
 		}
+		p.owed = nil
 		if len(p.live) == 0 && p.used == 0 && p.often.TokensAt(l.now()) >= float64(begins.N) {
 			delete(l.people, uid) // nothing is known of him that another start would not know
 		}
@@ -251,6 +257,6 @@ func (l *ledger) owe(rows []Traffic) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, row := range rows {
-		l.person(row.UID).owed[row.Month] += row.Bytes
+		l.person(row.UID).owe(row.Month, row.Bytes)
 	}
 }

@@ -56,7 +56,7 @@ type relayed struct {
 	ending    sync.Once
 
 	// Owned by the receiver: peers heard of lately, in the form that pion/turn wants.
-	peers [4]peer
+	peers [2]peer
 	next  int
 }
 
@@ -96,7 +96,8 @@ func (r *relayed) WriteTo(p []byte, addr net.Addr) (int, error) {
 	return len(p), r.Send(p, to)
 }
 
-// ReadFrom implements net.PacketConn: from a peer. One goroutine reads.
+// ReadFrom implements net.PacketConn: from a peer. One goroutine reads. Here each
+// allocation waits, so what is done with a packet has a stack frame of its own.
 func (r *relayed) ReadFrom(p []byte) (int, net.Addr, error) {
 	for {
 		n, from, err := r.Receive(p)
@@ -104,19 +105,29 @@ func (r *relayed) ReadFrom(p []byte) (int, net.Addr, error) {
 			r.ending.Do(r.server.busy.Done)
 			return 0, nil, err
 		}
-		if from.Port() < lowestPort {
-			r.server.dropped.add(droppedPort)
-			continue
+		if peer := r.heard(n, from); peer != nil {
+			return n, peer, nil
 		}
-		if at := r.server.addresses.hidden[from.Addr()]; at != nil && at.open(from.Port()) {
-			from = netip.AddrPortFrom(at.seen, from.Port())
-		}
-		if !r.pass(n) {
-			continue
-		}
-		r.in.count(n)
-		return n, r.known(from), nil
 	}
+}
+
+// heard counts a packet from a peer, and says who that is as pion/turn wants it; nil
+// if it is dropped.
+//
+//go:noinline
+func (r *relayed) heard(n int, from netip.AddrPort) *net.UDPAddr {
+	if from.Port() < lowestPort {
+		r.server.dropped.add(droppedPort)
+		return nil
+	}
+	if at := r.server.addresses.hidden[from.Addr()]; at != nil && at.open(from.Port()) {
+		from = netip.AddrPortFrom(at.seen, from.Port())
+	}
+	if !r.pass(n) {
+		return nil
+	}
+	r.in.count(n)
+	return r.known(from)
 }
 
 // pass takes from what the person may have relayed a second.
