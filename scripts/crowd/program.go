@@ -59,14 +59,12 @@ func Start(ctx context.Context, log, ready string, line ...string) (*Program, er
 }
 
 // StartAt runs a program that does not say when it is ready, and returns when
-// something answers at its address.
+// something answers at its address, or when ctx ends.
 func StartAt(ctx context.Context, log, address string, line ...string) (*Program, error) {
 	p, err := launch(log, line, func(string) {})
 	if err != nil {
 		return nil, err
 	}
-	ctx, stop := context.WithTimeout(ctx, Patience)
-	defer stop()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -22,7 +22,7 @@ const (
 	// hubWindow bounds a sender's messages that have not come, at full speed.
 	hubWindow = 32
 	// hubIdle is how many connections more are opened to see what one costs.
-	hubIdle = 1_024
+	hubIdle, hubIdleQuick = 1_024, 256
 	// hubWithin bounds a round: who cannot keep up has that long.
 	hubWithin = 5 * time.Minute
 	// hubRest is for acknowledgements that are still under way when the last message has come.
@@ -44,6 +44,7 @@ type way struct {
 	begin func(ctx context.Context, n int, came func(n int)) (passage, error)
 	paced []hubRound
 	full  []hubRound
+	fault error // what ended it; the others go on
 }
 
 // passage is connections between pairs, ready for numbered messages.
@@ -81,19 +82,14 @@ func (b *bench) hub(ctx context.Context) (err error) {
 	for round := range rounds {
 		say("hub: round %d of %d, %s messages/s", round+1, rounds, digits(hubRate))
 		for _, w := range ways {
-			done, err := w.atRate(ctx, paced)
-			if err != nil {
-				return fmt.Errorf("%s at %d/s: %w", w.name, hubRate, err)
-			}
-			w.paced = append(w.paced, done)
+			w.try(ctx, &w.paced, func() (hubRound, error) { return w.atRate(ctx, paced) })
 		}
 		say("hub: round %d of %d, full speed", round+1, rounds)
 		for _, w := range ways {
-			done, err := w.atFullSpeed(ctx, hubPairs*each)
-			if err != nil {
-				return fmt.Errorf("%s at full speed: %w", w.name, err)
-			}
-			w.full = append(w.full, done)
+			w.try(ctx, &w.full, func() (hubRound, error) { return w.atFullSpeed(ctx, hubPairs*each) })
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
 	for _, w := range ways {
@@ -102,6 +98,20 @@ func (b *bench) hub(ctx context.Context) (err error) {
 	b.hubs.add(append([]string{"measured with"}, append(slices.Repeat([]string{""}, len(hubHead)-2),
 		fmt.Sprintf("%d pairs of plain connections to 127.0.0.1, no TLS, 300 B each way; median of %d rounds, one server after the other; p50 / p99 counted from when each was due; at full speed %d under way for each sender; %s", hubPairs, rounds, hubWindow, apart))...)...)
 	return nil
+}
+
+// try plays a round of a way that is still in it.
+func (w *way) try(ctx context.Context, into *[]hubRound, play func() (hubRound, error)) {
+	if w.fault != nil || ctx.Err() != nil {
+		return
+	}
+	done, err := play()
+	if err != nil {
+		w.fault = err
+		say("hub: %s ends here: %s", w.name, firstLine(err))
+		return
+	}
+	*into = append(*into, done)
 }
 
 // hubWays starts all servers; close stops them.
@@ -127,12 +137,13 @@ func (b *bench) hubWays(ctx context.Context, pinned []string) (ways []*way, clos
 			missing = append(missing, kind.Name)
 			continue
 		}
+		say("hub: %s, idle connections", kind.Name)
 		server, err := kind.Start(ctx, b.dir, pinned)
 		if err != nil {
-			return nil, close, err
+			ways = append(ways, &way{name: kind.Name, fault: err})
+			continue
 		}
 		running = append(running, server)
-		say("hub: %s %s, idle connections", kind.Name, server.Version)
 		idle, err := b.idleThere(ctx, server)
 		if err != nil {
 			return nil, close, err
@@ -165,7 +176,7 @@ func (b *bench) ours(ctx context.Context, y *courtyard) ([]*way, error) {
 		}
 		pairs = append(pairs, pair{from: w, to: readers[i]})
 	}
-	idle, err := b.eachIdle(ctx, y, slices.Concat(writers, readers)[:hubIdle/tabs], hubSettle(b.quick))
+	idle, err := b.eachIdle(ctx, y, slices.Concat(writers, readers)[:b.hubIdle()/tabs], b.hubSettle())
 	if err != nil {
 		return nil, err
 	}
@@ -189,16 +200,23 @@ func (b *bench) ours(ctx context.Context, y *courtyard) ([]*way, error) {
 }
 
 // hubSettle is how long a server rests before its memory is looked at.
-func hubSettle(quick bool) time.Duration {
-	if quick {
+func (b *bench) hubSettle() time.Duration {
+	if b.quick {
 		return time.Second
 	}
 	return 5 * time.Second
 }
 
+func (b *bench) hubIdle() int {
+	if b.quick {
+		return hubIdleQuick
+	}
+	return hubIdle
+}
+
 // idleThere is what one idle connection adds to a peer's memory, KiB.
 func (b *bench) idleThere(ctx context.Context, server *peer.Server) (kib float64, err error) {
-	if err := idleFor(ctx, hubSettle(b.quick)); err != nil {
+	if err := idleFor(ctx, b.hubSettle()); err != nil {
 		return 0, err
 	}
 	before, err := server.Memory()
@@ -211,18 +229,18 @@ func (b *bench) idleThere(ctx context.Context, server *peer.Server) (kib float64
 			err = errors.Join(err, c.Close())
 		}
 	}()
-	for i := range hubIdle {
+	for i := range b.hubIdle() {
 		c, err := server.Dial(ctx, server.Kind.Ways[0], i, true)
 		if err != nil {
 			return 0, err
 		}
 		open = append(open, c)
 	}
-	if err := idleFor(ctx, hubSettle(b.quick)); err != nil {
+	if err := idleFor(ctx, b.hubSettle()); err != nil {
 		return 0, err
 	}
 	after, err := server.Memory()
-	return (after.Own - before.Own) / hubIdle / 1024, err
+	return (after.Own - before.Own) / float64(len(open)) / 1024, err
 }
 
 // atRate sends n messages at the fixed rate.
@@ -317,6 +335,9 @@ func (w *way) report(t *table, ways []*way) {
 		took = append(took, r.took...)
 		dropped += r.dropped
 	}
+	if w.fault != nil {
+		how = strings.TrimPrefix(how+"; after this not measured: "+firstLine(w.fault), "; ")
+	}
 	if dropped > 0 {
 		how += fmt.Sprintf("; %s of %s dropped at the fixed rate", digits(float64(dropped)), digits(float64(dropped+len(took))))
 	}
@@ -325,7 +346,7 @@ func (w *way) report(t *table, ways []*way) {
 			return ""
 		}
 		var ratios []float64
-		for i := range its { // of the same round, when the machine had the same to do
+		for i := range min(len(ours), len(its)) { // of the same round, when the machine had the same to do
 			ratios = append(ratios, ours[i].cpu/its[i].cpu)
 		}
 		return digits(median(ratios))

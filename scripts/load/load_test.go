@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"math"
 	"os"
 	"slices"
@@ -121,6 +122,31 @@ func TestRatiosAreOfTheSameRound(t *testing.T) {
 		if got := [2]string{table.rows[i][6], table.rows[i][7]}; got != want {
 			t.Errorf("%s: %q, not %q", all[i].name, got, want)
 		}
+	}
+}
+
+// One server that fails does not take the others' figures away.
+func TestAWayThatFailsEndsAlone(t *testing.T) {
+	failing, good := &way{name: "failing"}, &way{name: "good"}
+	for round := range 3 {
+		failing.try(t.Context(), &failing.paced, func() (hubRound, error) {
+			if round == 1 {
+				return hubRound{}, errors.New("it ended")
+			}
+			return hubRound{cpu: 7}, nil
+		})
+		good.try(t.Context(), &good.paced, func() (hubRound, error) { return hubRound{cpu: 5}, nil })
+	}
+	table := newTable(hubHead...)
+	all := []*way{good, failing}
+	for _, w := range all {
+		w.report(&table, all)
+	}
+	if got := table.rows[0]; got[1] != "5.00" || got[8] != "" {
+		t.Errorf("%q", got)
+	}
+	if got := table.rows[1]; got[1] != "7.00" || got[8] != "after this not measured: it ended" {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -68,6 +68,10 @@ type Server struct {
 	address string
 }
 
+// startWithin bounds how long a server may take until it answers: ejabberd, on a
+// machine that does other things, takes a minute.
+const startWithin = 3 * time.Minute
+
 // Start runs a server with its data in dir; pinned is what its command line begins with, or nothing.
 func (k Kind) Start(ctx context.Context, dir string, pinned []string) (*Server, error) {
 	dir = filepath.Join(dir, k.Name)
@@ -85,7 +89,9 @@ func (k Kind) Start(ctx context.Context, dir string, pinned []string) (*Server, 
 	s := &Server{Kind: k, Version: version(ctx, k.Name), address: fmt.Sprintf("127.0.0.1:%d", port)}
 	// The system's soft limit of open files is often less than there are clients here.
 	line = append([]string{"sh", "-c", `ulimit -S -n 8192 && exec "$@"`, "sh"}, append(pinned, line...)...)
-	if s.Program, err = crowd.StartAt(ctx, filepath.Join(dir, k.Name+".log"), s.address, line...); err != nil {
+	within, stop := context.WithTimeout(ctx, startWithin)
+	defer stop()
+	if s.Program, err = crowd.StartAt(within, filepath.Join(dir, k.Name+".log"), s.address, line...); err != nil {
 		return nil, err
 	}
 	if k.once != nil {
