@@ -73,7 +73,12 @@ func (c *courier) advance(ctx context.Context, l *lane) (on bool, err error) {
 		return false, nil
 	}
 	for _, parcel := range page {
-		if l.flies(parcel.N) || l.passes(parcel) {
+		if l.flies(parcel.N) {
+			// It went before one that was refused, so it is going to be refused as well.
+			// Nothing new may go until that has been heard, or it would overtake it.
+			return on, nil
+		}
+		if l.passes(parcel) {
 			l.sent, on = parcel.N, true
 			continue
 		}
