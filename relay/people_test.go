@@ -61,6 +61,19 @@ func TestJoining(t *testing.T) {
 		}
 		join(protocol.CodeUsernameTaken, c.Person("mei"), &invite, nil)
 		join(protocol.CodeInviteUnknown, c.Person("tom"), &wrong, nil)
+		join(protocol.CodeInviteUnknown, c.Person("mei"), &wrong, nil) // not: that there is one
+		for name, free := range map[string]bool{"tom": true, "late": true, "mei": false, "relay": false, "X": false, "free.name": true} {
+			var a struct {
+				Free bool `json:"free"`
+			}
+			c.Well("GET", "/api/1/names/"+name+"?invite="+invite.String(), "", nil, &a)
+			if a.Free != free {
+				t.Errorf("%s is free: %v", name, a.Free)
+			}
+			for _, query := range []string{"", "?invite=", "?invite=" + wrong.String()} {
+				c.Refused(protocol.CodeInviteUnknown, "GET", "/api/1/names/"+name+query, "", nil)
+			}
+		}
 		for _, name := range []string{"", "a", "Tom", "-tom", "tom-", "t m", "relay", "admin", strings.Repeat("x", 33), "tüm", "梅"} {
 			join(protocol.CodeUsernameBad, c.Person(name), &invite, nil)
 		}
@@ -69,15 +82,7 @@ func TestJoining(t *testing.T) {
 		join("", tom, &invite, nil)
 		join(protocol.CodeInviteUnknown, c.Person("late"), &invite, nil)
 		c.Refused(protocol.CodeInviteUnknown, "GET", "/api/1/invites/"+invite.String(), "", nil)
-		for name, free := range map[string]bool{"tom": false, "late": true, "mei": false, "relay": false, "X": false, "free.name": true} {
-			var a struct {
-				Free bool `json:"free"`
-			}
-			c.Well("GET", "/api/1/names/"+name, "", nil, &a)
-			if a.Free != free {
-				t.Errorf("%s is free: %v", name, a.Free)
-			}
-		}
+		c.Refused(protocol.CodeInviteUnknown, "GET", "/api/1/names/late?invite="+invite.String(), "", nil)
 		// After a restart the spent claim is still spent.
 		c.Restart()
 		join(protocol.CodeClaimUnknown, c.Person("third"), nil, &token)
@@ -206,15 +211,17 @@ func TestRecoverNeedsACard(t *testing.T) {
 	c := relaytest.Start(t, relaytest.Options{})
 	mei := c.Owner("mei")
 	phone := c.Connect(mei, mei.Phone)
-	without, unknown := c.Call("GET", "/api/1/recover/mei", "", nil), c.Call("GET", "/api/1/recover/nobody", "", nil)
-	same(t, "without a card", without, unknown)
-	if unknown.Code != protocol.CodeNotFound {
-		t.Fatal(unknown)
-	}
 	ik, err := protocol.NewSignSecret(bytes.NewReader(bytes.Repeat([]byte{3}, 32)))
 	if err != nil {
 		t.Fatal(err)
 	}
+	hers, another := "?ik="+ik.Public().String(), "?ik="+mei.UID.String()
+	without, unknown := c.Call("GET", "/api/1/recover/mei"+hers, "", nil), c.Call("GET", "/api/1/recover/nobody"+hers, "", nil)
+	same(t, "without a card", without, unknown)
+	if unknown.Code != protocol.CodeNotFound {
+		t.Fatal(unknown)
+	}
+	c.Refused(protocol.CodeBadRequest, "GET", "/api/1/recover/mei", "", nil)
 	c.Record(mei, func(chain *ident.Chain) (protocol.Signed, error) {
 		return chain.NewCard(mei.Phone, ik, relaytest.NewBox(t), c.Clock.Now().UnixMilli())
 	})
@@ -224,7 +231,8 @@ func TestRecoverNeedsACard(t *testing.T) {
 	var found struct {
 		UID protocol.UID `json:"uid"`
 	}
-	c.Well("GET", "/api/1/recover/mei", "", nil, &found)
+	same(t, "another card", c.Call("GET", "/api/1/recover/mei"+another, "", nil), unknown)
+	c.Well("GET", "/api/1/recover/mei"+hers, "", nil, &found)
 	if found.UID != mei.UID {
 		t.Fatal("another person")
 	}
@@ -236,11 +244,11 @@ func TestRecoverNeedsACard(t *testing.T) {
 	})
 	c.Connect(mei, fresh)
 	for range 10 {
-		c.Call("GET", "/api/1/recover/mei", "", nil)
+		c.Call("GET", "/api/1/recover/mei"+another, "", nil)
 	}
-	c.Refused(protocol.CodeRateLimited, "GET", "/api/1/recover/mei", "", nil)
+	c.Refused(protocol.CodeRateLimited, "GET", "/api/1/recover/mei"+hers, "", nil)
 	c.Clock.Move(time.Hour)
-	c.Well("GET", "/api/1/recover/mei", "", nil, nil)
+	c.Well("GET", "/api/1/recover/mei"+hers, "", nil, nil)
 }
 
 func TestLimitsOfAnAddress(t *testing.T) {

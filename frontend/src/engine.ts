@@ -208,19 +208,19 @@ class Engine implements Courtyard {
     return lookAt(text, this.#platform, session?.api ?? this.#api, onlooker);
   }
 
-  async suggestUsername(name: string): Promise<string> {
+  async suggestUsername(link: string, name: string): Promise<string> {
     const { candidates } = await import('./domain/username');
     let tried = 0;
     let last = '';
     for await (const candidate of candidates(name, Math.random)) {
       last = candidate;
-      if (tried++ >= NAME_TRIES || (await this.usernameFree(candidate))) break;
+      if (tried++ >= NAME_TRIES || (await this.usernameFree(link, candidate))) break;
     }
     return last;
   }
 
-  usernameFree(username: string): Promise<boolean> {
-    return this.#api.nameFree(username);
+  async usernameFree(link: string, username: string): Promise<boolean> {
+    return this.#api.nameFree(username, attemptInvite(link)?.id);
   }
 
   async join(link: string, name: string, username: string): Promise<Uid | undefined> {

@@ -2,6 +2,7 @@ package ident
 
 import (
 	"io"
+	"slices"
 
 	"github.com/courtyard-social/courtyard/protocol"
 )
@@ -77,6 +78,18 @@ func parsePayload(raw []byte) (*payload, string) {
 		return nil, err.Error()
 	}
 	return p, p.check()
+}
+
+// NewestCard is the public key of the recovery card that the last card record
+// names. It reads records that were verified when they were taken, and verifies
+// nothing.
+func NewestCard(records []protocol.Signed) (protocol.Key32, bool) {
+	for _, rec := range slices.Backward(records) {
+		if p, reason := parsePayload(rec.Payload); reason == "" && p.Op == OpCard {
+			return *p.IK, true
+		}
+	}
+	return protocol.Key32{}, false
 }
 
 // check looks at one record alone: its fields are those of its op, in range.

@@ -179,7 +179,7 @@ export async function restore({ platform, store }: ArrivalSurroundings, text: st
   if (!(await keysSupported())) throw new Trouble('unsupported');
   const api = new Api(platform);
   const card = await cardKeys(bits);
-  const uid = await recoverable(api, handle.username);
+  const uid = await recoverable(api, handle.username, card);
   const keys = await generateDeviceKeys();
   for (let attempt = 0; attempt < TRIES; attempt++) {
     const chain = Chain.parse(await api.chain(uid, -1), uid);
@@ -200,9 +200,9 @@ export async function restore({ platform, store }: ArrivalSurroundings, text: st
   throw new Problem('chain-conflict');
 }
 
-async function recoverable(api: Api, username: string): Promise<Bytes> {
+async function recoverable(api: Api, username: string, card: CardKeys): Promise<Bytes> {
   try {
-    return await api.recover(username);
+    return await api.recover(username, card.sign);
   } catch (error) {
     if (isProblem(error, 'not-found')) throw new Problem('card-bad', {}, error);
     throw error;

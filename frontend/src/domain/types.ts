@@ -286,8 +286,9 @@ export interface Courtyard {
   subscribe(listener: () => void): () => void;
 
   readLink(text: string): Promise<Link>;
-  suggestUsername(name: string): Promise<string>;
-  usernameFree(username: string): Promise<boolean>;
+  /** `link` is the invite or claim that is being taken up. */
+  suggestUsername(link: string, name: string): Promise<string>;
+  usernameFree(link: string, username: string): Promise<boolean>;
   /** Resolves to the person who invited, or undefined for the owner's claim. */
   join(link: string, name: string, username: string): Promise<Uid | undefined>;
   /** Where somebody who lives in another courtyard takes up an invitation: `address` is theirs, or their courtyard's. */

@@ -77,8 +77,10 @@ export class Api {
     await this.#send('POST', 'join', body);
   }
 
-  async nameFree(username: string): Promise<boolean> {
-    return (await this.#json(`names/${encodeURIComponent(username)}`, open({ free: bool }))).free;
+  /** Asked by who has an open invite, or undefined: before anybody has joined. */
+  async nameFree(username: string, invite: Bytes | undefined): Promise<boolean> {
+    const path = at(`names/${encodeURIComponent(username)}`, undefined, invite ? { invite: b64(invite) } : {});
+    return (await this.#json(path, open({ free: bool }))).free;
   }
 
   invite(id: Bytes, host?: Host): Promise<ReturnType<typeof readInvite>> {
@@ -124,8 +126,9 @@ export class Api {
     await this.#send('PUT', 'vault', wire, { ...this.#bearer, patience: SLOW });
   }
 
-  async recover(username: string): Promise<Bytes> {
-    return (await this.#json(`recover/${encodeURIComponent(username)}`, open({ uid: bytes(32) }))).uid;
+  /** Whose card has this public key. */
+  async recover(username: string, ik: Bytes): Promise<Bytes> {
+    return (await this.#json(at(`recover/${encodeURIComponent(username)}`, undefined, { ik: b64(ik) }), open({ uid: bytes(32) }))).uid;
   }
 
   async setContact(uid: Bytes, state: 'allow' | 'block' | 'none'): Promise<void> {

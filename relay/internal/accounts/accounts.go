@@ -47,14 +47,19 @@ type Joined struct {
 // Store is what the package needs of the database.
 type Store interface {
 	// Join writes everything or nothing. The same person under the same name
-	// again is fine. Codes: username-taken, invite-unknown, claim-unknown.
+	// again is fine. Codes: invite-unknown before anything about the name;
+	// username-taken, claim-unknown.
 	Join(ctx context.Context, j Joining) (Joined, error)
 	NameTaken(ctx context.Context, username string) (bool, error)
+	// InviteOpen reports whether an invite of this hash is there and not spent.
+	InviteOpen(ctx context.Context, hash protocol.Hash32) (bool, error)
 	// Named finds who has a name and what asker is to them: one question,
 	// whatever the answer.
 	Named(ctx context.Context, username string, asker protocol.UID) (Named, error)
 	// CardHolder finds who has a name, if they have a recovery card; likewise.
 	CardHolder(ctx context.Context, username string) (protocol.UID, bool, error)
+	// Chain is the records of somebody's chain after a seq, none of nobody's.
+	Chain(ctx context.Context, uid protocol.UID, after int64) ([]protocol.Signed, error)
 	// SetContact writes a state; None removes it. Code: not-allowed beyond most contacts.
 	SetContact(ctx context.Context, owner, peer protocol.UID, state string, most int) error
 	SetFindable(ctx context.Context, uid protocol.UID, findable bool) error

@@ -1,10 +1,13 @@
 package accounts
 
 import (
+	"crypto/subtle"
 	"net/http"
 	"time"
 
 	"github.com/courtyard-social/courtyard/protocol"
+	"github.com/courtyard-social/courtyard/protocol/handshake"
+	"github.com/courtyard-social/courtyard/protocol/ident"
 	"github.com/courtyard-social/courtyard/relay/internal/elsewhere"
 	"github.com/courtyard-social/courtyard/relay/internal/gate"
 	"github.com/courtyard-social/courtyard/relay/internal/limit"
@@ -43,8 +46,17 @@ func (a *Accounts) join(call *gate.Call) error {
 	return call.JSON(gate.Empty{})
 }
 
+// name says whether a name is free, to somebody who may take it: with an open
+// invite, or before there is anybody. Code: invite-unknown.
 func (a *Accounts) name(call *gate.Call) error {
 	username := call.Param("username")
+	claimed, err := a.store.Claimed(call.Context())
+	if err == nil && claimed {
+		err = a.mayJoin(call)
+	}
+	if err != nil {
+		return err
+	}
 	free := protocol.CheckUsername(username) == nil
 	if free {
 		taken, err := a.store.NameTaken(call.Context(), username)
@@ -56,6 +68,19 @@ func (a *Accounts) name(call *gate.Call) error {
 	return call.JSON(struct {
 		Free bool `json:"free"`
 	}{free})
+}
+
+func (a *Accounts) mayJoin(call *gate.Call) error {
+	const op = "accounts.mayJoin"
+	id, err := protocol.ParseID(call.Query("invite"))
+	if err != nil {
+		return &protocol.Error{Op: op, Code: protocol.CodeInviteUnknown}
+	}
+	open, err := a.store.InviteOpen(call.Context(), handshake.InviteHash(id))
+	if err == nil && !open {
+		err = &protocol.Error{Op: op, Code: protocol.CodeInviteUnknown}
+	}
+	return err
 }
 
 func (a *Accounts) person(call *gate.Call, others *elsewhere.Lookups) error {
@@ -81,13 +106,26 @@ func (a *Accounts) person(call *gate.Call, others *elsewhere.Lookups) error {
 	}{uid, username})
 }
 
+// recover tells a card's holder whose it is. Who cannot name the card's public key
+// learns nothing, not even that there is somebody of that name: the same questions
+// are asked of the database, and what is left is reading a few records.
 func (a *Accounts) recover(call *gate.Call) error {
-	uid, found, err := a.store.CardHolder(call.Context(), call.Param("username"))
+	const op = "accounts.recover"
+	shown, err := protocol.ParseKey(call.Query("ik"))
+	if err != nil {
+		return protocol.Refuse(op, protocol.CodeBadRequest, "ik is no key")
+	}
+	uid, _, err := a.store.CardHolder(call.Context(), call.Param("username"))
 	if err != nil {
 		return err
 	}
-	if !found {
-		return &protocol.Error{Op: "accounts.recover", Code: protocol.CodeNotFound}
+	records, err := a.store.Chain(call.Context(), uid, -1)
+	if err != nil {
+		return err
+	}
+	ik, found := ident.NewestCard(records)
+	if same := subtle.ConstantTimeCompare(ik[:], shown[:]) == 1; !found || !same {
+		return &protocol.Error{Op: op, Code: protocol.CodeNotFound}
 	}
 	return call.JSON(struct {
 		UID protocol.UID `json:"uid"`

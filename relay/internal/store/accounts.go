@@ -31,6 +31,15 @@ func (t *Tx) join(ctx context.Context, s *Store, j accounts.Joining) (accounts.J
 		}
 		return joined, &protocol.Error{Op: "store.Join", Code: protocol.CodeUsernameTaken}
 	}
+	if j.Invite != nil { // who has none that is open learns nothing about names
+		var open int64
+		if _, err := t.row(ctx, []any{&open}, countOpen, j.Invite[:]); err != nil {
+			return joined, err
+		}
+		if open == 0 {
+			return joined, &protocol.Error{Op: "store.Join", Code: protocol.CodeInviteUnknown}
+		}
+	}
 	given, err := t.exec(ctx, `INSERT INTO names (username, uid, given) VALUES ($1, $2, $3) ON CONFLICT (username) DO NOTHING`,
 		j.Username, j.UID[:], j.At)
 	if err != nil {
@@ -93,6 +102,15 @@ func (s *Store) NameTaken(ctx context.Context, username string) (bool, error) {
 	var n int64
 	_, err := s.reader().row(ctx, []any{&n}, `SELECT COUNT(*) FROM names WHERE username = $1`, username)
 	return n > 0, s.wrap("store.NameTaken", err)
+}
+
+const countOpen = `SELECT COUNT(*) FROM invites WHERE hash = $1 AND guest IS NULL`
+
+// InviteOpen implements accounts.Store.
+func (s *Store) InviteOpen(ctx context.Context, hash protocol.Hash32) (bool, error) {
+	var n int64
+	_, err := s.reader().row(ctx, []any{&n}, countOpen, hash[:])
+	return n > 0, s.wrap("store.InviteOpen", err)
 }
 
 // Named implements accounts.Store.

@@ -60,8 +60,9 @@ class Api:
             body["claim"] = encode(claim)
         self._call("POST", "/join", body)
 
-    def free(self, username):
-        return self._call("GET", "/names/" + username).get("free") is True
+    def free(self, username, invite=None):
+        path = "/names/" + username + ("" if invite is None else "?invite=" + encode(invite))
+        return self._call("GET", path).get("free") is True
 
     def invite(self, invite_id, host=None):
         value = self._call("GET", _at("/invites/" + encode(invite_id), host))
