@@ -10,8 +10,8 @@ if (chromium === undefined) throw new Error('The browser tests need Chromium. On
 export default defineConfig({
   testDir: 'tests',
   outputDir: 'test-results',
-  // Each file starts its own relay and home and mostly waits: two at a time take two thirds of the time of one, on two cores.
-  workers: 2,
+  // Each file starts its own relay and home and often waits: on two cores two at a time leave a third of them idle, three an eighth.
+  workers: 3,
   fullyParallel: false,
   retries: 0,
   forbidOnly: process.env['CI'] === 'true',

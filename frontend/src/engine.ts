@@ -239,8 +239,13 @@ class Engine implements Courtyard {
       await session.connected();
       await takeClaimed(session, home);
     };
+    session.household.coming = true;
+    session.changed();
     pairing().catch((error: unknown) => {
       session.shrug(error);
+    }).finally(() => {
+      session.household.coming = false;
+      session.changed();
     });
   }
 

@@ -69,6 +69,8 @@ export class History {
   /** nothing is missing below what is held */
   #complete = false;
   #keep: KeepCursor | undefined;
+  /** the home's log has been met: what it has of each conversation is known */
+  #met = false;
   #syncing: Promise<void> = Promise.resolve();
   #filling: Promise<void> | undefined;
 
@@ -86,6 +88,12 @@ export class History {
     if (talk?.bottom || (this.#complete && talk?.floor === undefined)) return 'none';
     if (this.#around.home() !== undefined) return this.#around.homeOpen() ? 'home' : 'home-away';
     return this.#keep?.done === false || (!this.#complete && !this.#keep) ? 'here' : 'none';
+  }
+
+  /** Whether a conversation of which nothing is here may still come. */
+  get coming(): boolean {
+    if (this.#complete) return false;
+    return this.#around.home() === undefined ? !this.#keep?.done : !this.#met;
   }
 
   /** A row that has been taken from the keep need not be opened again. */
@@ -163,8 +171,11 @@ export class History {
     for (;;) {
       if (!cursor) {
         await this.#meet(name);
+        this.#met = true;
+        this.#around.changed();
         return;
       }
+      this.#met = true;
       const { epoch, n, events, more } = readSince(await this.#around.ask('since', { epoch: cursor.epoch, n: cursor.n, limit: SINCE }));
       if (epoch !== cursor.epoch) {
         // The home was restored from a backup: its places are others now.

@@ -15,6 +15,8 @@ export interface HomeAsk {
 export class Household {
   readonly #session: Session;
   #asks: readonly HomeAsk[] = [];
+  /** the home of the claim link is being paired */
+  coming = false;
   #status: JsonObject = {};
   #cancelCount: (() => void) | undefined;
 

@@ -500,6 +500,7 @@ export class Session {
       placeholder: placeholderOf,
       loadText: (file) => textOf(this.transfers, file),
       loadPhoto: (file, progress) => this.photoUrls.load(this.transfers, file, progress),
+      coming: () => this.history.coming,
       beyond: (talk) => this.history.beyond(talk),
       fetchOlder: (peer, before) => this.history.older(peer, before),
       seen: (peer, upto, mid) => this.#seen(peer, upto, mid),

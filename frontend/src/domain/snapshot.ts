@@ -44,8 +44,9 @@ function accountOf({ self, doorway, people }: Session, { name, about, picture }:
 }
 
 function homeOf({ home, doorway, household, homeLink }: Session): HomeState {
-  if (!home) return { state: 'none' };
   const { state, since } = doorway.standing.home;
+  if (household.coming && state !== 'online') return { state: 'coming' };
+  if (!home) return { state: 'none' };
   // Without a connection nobody knows: then it is as it was when there was one.
   if (state !== 'online' && homeLink.path === 'courtyard') return { state: 'away', since: state === 'none' ? home.added : since };
   const figure = (name: string): number | undefined => household.figure(name);

@@ -35,6 +35,8 @@ export interface TalkSurroundings {
   readonly placeholder: (thumb: Uint8Array) => string;
   readonly loadText: (file: FileRef) => Promise<string>;
   readonly loadPhoto: (file: FileRef, progress?: (part: number) => void) => Promise<string>;
+  /** whether conversations of which nothing is here may still come */
+  coming(): boolean;
   beyond(talk: TalkRecord | undefined): 'none' | 'here' | 'home' | 'home-away';
   fetchOlder(peer: Uid, before: readonly [number, Mid] | undefined): Promise<boolean>;
   seen(peer: Uid, upto: number, mid: Mid): Promise<void>;
@@ -64,6 +66,8 @@ export class Talks {
   readonly #dirty = new Set<Uid>();
   readonly #views = new Set<View>();
   #list: readonly Talk[] | undefined;
+  /** what the list was built with */
+  #coming = false;
   #cancelDraft: () => void = () => undefined;
   #cancelWords: () => void = () => undefined;
   #work: Promise<void> = Promise.resolve();
@@ -82,7 +86,10 @@ export class Talks {
   }
 
   get list(): readonly Talk[] {
-    return (this.#list ??= this.#build());
+    const coming = this.#around.coming();
+    if (coming !== this.#coming) this.#list = undefined;
+    this.#coming = coming;
+    return (this.#list ??= this.#build(coming));
   }
 
   get unread(): number {
@@ -258,7 +265,7 @@ export class Talks {
     };
   }
 
-  #build(): readonly Talk[] {
+  #build(coming: boolean): readonly Talk[] {
     const peers = new Set<Uid>([...this.#last.keys(), ...this.#drafts.keys()]);
     for (const person of this.#around.people()) if (person.state === 'friend') peers.add(person.uid);
     const talks: Talk[] = [];
@@ -267,7 +274,8 @@ export class Talks {
       if (person.state === 'blocked') continue;
       const last = this.#last.get(peer)?.message;
       talks.push({
-        peer: person, last, unread: this.#records.get(peer)?.unread ?? 0, draft: this.#drafts.get(peer) ?? '',
+        peer: person, last, coming: coming && last === undefined,
+        unread: this.#records.get(peer)?.unread ?? 0, draft: this.#drafts.get(peer) ?? '',
         typing: this.#around.isTyping(peer), at: last?.clock ?? person.since,
       });
     }

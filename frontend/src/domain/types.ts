@@ -90,6 +90,8 @@ export interface Message {
 export interface Talk {
   readonly peer: Person;
   readonly last: Message | undefined;
+  /** nothing of it is here yet, and there is something */
+  readonly coming: boolean;
   readonly unread: number;
   readonly draft: string;
   readonly typing: boolean;
@@ -113,6 +115,8 @@ export interface TalkView {
 
 export type HomeState =
   | { readonly state: 'none' }
+  /** the one of the claim link is being paired */
+  | { readonly state: 'coming' }
   | { readonly state: 'away'; readonly since: number }
   | {
       readonly state: 'online';

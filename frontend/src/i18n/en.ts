@@ -74,6 +74,7 @@ export const first = {
     homeTwiceDo: 'Look at my home',
     deleted: 'Message deleted',
     deletedOwn: 'You deleted this message',
+    coming: 'Your messages are on their way',
     hello: (name: string) => `Say hello to ${name}`,
     card: 'Keep your recovery card',
     cardWords: 'If this phone is lost, the card brings you back with your friends and your chats.',

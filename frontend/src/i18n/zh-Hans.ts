@@ -72,6 +72,7 @@ export const first: FirstWords = {
     homeTwiceDo: '看看我的家',
     deleted: '消息已删除',
     deletedOwn: '你删除了这条消息',
+    coming: '消息正在路上',
     hello: (name) => `跟${name}打个招呼`,
     card: '收好你的恢复卡',
     cardWords: '万一这部手机丢了，凭卡能找回你的朋友和聊天。',

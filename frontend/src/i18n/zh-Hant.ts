@@ -72,6 +72,7 @@ export const first: FirstWords = {
     homeTwiceDo: '看看我的家',
     deleted: '訊息已刪除',
     deletedOwn: '你刪除了這則訊息',
+    coming: '訊息正在路上',
     hello: (name) => `跟${name}打個招呼`,
     card: '收好你的復原卡',
     cardWords: '萬一這支手機丟了，憑卡能找回你的朋友和聊天。',

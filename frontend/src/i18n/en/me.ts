@@ -38,6 +38,8 @@ export const me = {
     away: (when: string) => `Your home is away since ${when}`,
     awayWords: 'Nothing is lost. New messages wait at the courtyard and go in by themselves when it is back.',
     awayDo: 'What can I check?',
+    coming: 'Your home is moving in',
+    comingWords: 'It takes a few seconds. You may go on meanwhile.',
     none: 'You have no home yet',
     noneWords: (used: string, limit: string) =>
       `Your courtyard keeps your sealed history, ${used} of ${limit} so far. An old laptop or a small box at home keeps it for good.`,

@@ -37,6 +37,8 @@ export const me: Widened<typeof english> = {
     away: (when) => `你的家从 ${when} 起不在线`,
     awayWords: '什么都没有丢。新消息在院子里等着，家回来后会自动进去。',
     awayDo: '我能检查什么？',
+    coming: '你的家正在安顿',
+    comingWords: '只需几秒。你可以先做别的。',
     none: '你还没有家',
     noneWords: (used, limit) => `院子替你封好保存聊天记录，目前用了 ${used}，共 ${limit}。家里放一台旧笔记本或小盒子，就能一直留着。`,
     noneWordsPlain: '院子替你封好保存聊天记录。家里放一台旧笔记本或小盒子，就能一直留着。',

@@ -37,6 +37,8 @@ export const me: Widened<typeof english> = {
     away: (when) => `你的家從 ${when} 起不在線上`,
     awayWords: '什麼都沒有丟。新訊息在院子裡等著，家回來後會自動進去。',
     awayDo: '我能檢查什麼？',
+    coming: '你的家正在安頓',
+    comingWords: '只需幾秒。你可以先做別的。',
     none: '你還沒有家',
     noneWords: (used, limit) => `院子替你封好保存聊天記錄，目前用了 ${used}，共 ${limit}。家裡放一台舊筆電或小盒子，就能一直留著。`,
     noneWordsPlain: '院子替你封好保存聊天記錄。家裡放一台舊筆電或小盒子，就能一直留著。',
