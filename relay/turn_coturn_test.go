@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,8 @@ func TestCoturnsClients(t *testing.T) {
 	}
 	c := relaytest.Start(t, calling("127.0.0.0/8"))
 	mei := c.Owner("mei")
-	offer := c.Connect(mei, mei.Phone).Turn()
+	phone := c.Connect(mei, mei.Phone)
+	offer := phone.Turn()
 	echo := friend(t)
 	go func() {
 		p := make([]byte, 1600)
@@ -56,6 +58,7 @@ func TestCoturnsClients(t *testing.T) {
 	}
 	host, port, err := net.SplitHostPort(leads(t, offer, "turn udp"))
 	must(t, err)
+	number := 0
 	for what, flags := range map[string][]string{
 		"a peer over UDP":                 {"-e", "127.0.0.1", "-r", echoPort},
 		"a peer over TCP":                 {"-t", "-e", "127.0.0.1", "-r", echoPort},
@@ -64,6 +67,10 @@ func TestCoturnsClients(t *testing.T) {
 		"each other over UDP":             {"-y", "-m", "2"},
 		"each other over TCP":             {"-y", "-t", "-m", "2"},
 	} {
+		// Each as a person of its own: a client that ends leaves its allocation to time out, and a person has few.
+		guest := c.Guest(phone, "guest"+strconv.Itoa(number))
+		number++
+		offer := c.Connect(guest, guest.Phone).Turn()
 		t.Run(what, func(t *testing.T) {
 			out := run(t, "turnutils_uclient", append(flags, "-c", "-n", "20", "-l", "1000", "-u", offer.Username, "-w", offer.Credential, "-p", port, host)...)
 			if !strings.Contains(out, "Total lost packets 0 ") || !strings.Contains(out, "tot_recv_msgs=20\n") && !strings.Contains(out, "tot_recv_msgs=40\n") {

@@ -116,7 +116,7 @@ func TestAnIdleSocketIsSmall(t *testing.T) {
 	for range conns {
 		<-ended
 	}
-	if each > 6<<10 {
+	if each > idleMost {
 		t.Fatal(each, "bytes each")
 	}
 	t.Log(each, "bytes each")

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,14 +64,14 @@ type guarded struct {
 	*guard
 	client  net.Conn
 	reasons []string
-	holding bool
+	holding atomic.Bool
 	closed  int
 }
 
 func newGuarded() *guarded {
 	here, client := net.Pipe()
 	g := &guarded{client: client}
-	g.guard = newGuard(here, func() {}, func() bool { return g.holding }, func(reason string) { g.reasons = append(g.reasons, reason) }, func() { g.closed++ })
+	g.guard = newGuard(here, func() {}, func() bool { return g.holding.Load() }, func(reason string) { g.reasons = append(g.reasons, reason) }, func() { g.closed++ })
 	return g
 }
 
@@ -166,13 +167,13 @@ func TestWhoSaysNothingLosesTheConnection(t *testing.T) {
 	})
 	// With an allocation silence is allowed, and half a frame is not.
 	after(t, idle*10, refusedIdle, func(g *guarded) {
-		g.holding = true
+		g.holding.Store(true)
 		write(g, message(1, 0))
 		time.Sleep(idle*9 + idle/2)
-		g.holding = false
+		g.holding.Store(false)
 	})
 	after(t, 90*time.Second+wholeFrame, refusedIdle, func(g *guarded) {
-		g.holding = true
+		g.holding.Store(true)
 		write(g, message(1, 0))
 		time.Sleep(90 * time.Second)
 		write(g, data(0x4000, 100)[:50])
