@@ -190,11 +190,10 @@ describe('a call', () => {
     await rings(mei, tom);
     await (await tom.app.calls()).accept();
     await talk(mei, tom);
-    const line = lineOf(mei);
     hers.close();
     (await mei.app.calls()).leave(); // what the page does in its last moment
     const again = mei.again();
-    line.close();
+    for (const peer of again.browser.rtc?.peers ?? []) peer.close(); // all of the page ends with it
     await over(tom);
     await again.online();
     mei = again;
@@ -248,7 +247,7 @@ describe('a channel between two who look at their conversation', () => {
   const near = async (): Promise<void> => {
     mei.app.typing(tom.uid);
     tom.app.typing(mei.uid);
-    await until(() => (mei.browser.rtc?.peers ?? []).some(({ state }) => state === 'connected') && (tom.browser.rtc?.peers ?? []).some(({ state }) => state === 'connected'));
+    await until(() => [mei, tom].every(({ browser }) => browser.rtc?.peers.some((peer) => peer.carries('courtyard'))));
   };
 
   test('brings what is said before the courtyard does, once', async () => {

@@ -67,6 +67,11 @@ export class TestPeer implements Peer {
     return this.#state;
   }
 
+  /** Whether a channel of this label is open. */
+  carries(label: string): boolean {
+    return this.#channels.some((channel) => channel.label === label && channel.open);
+  }
+
   get settled(): boolean {
     return !this.#offering && !this.#offered;
   }
