@@ -34,7 +34,7 @@ for (const house of houses) {
     let tom: Person;
 
     test.beforeAll(async ({ browser }) => {
-      test.setTimeout(120_000);
+      test.setTimeout(240_000);
       mei = await here.person(browser);
       await mei.joins(here.claim(), meisName);
       tom = await there.person(browser);
@@ -78,10 +78,10 @@ for (const house of houses) {
       await mei.chooses(mei.button('Add a photo'), { name: 'IMG_4711.jpg', mimeType: 'image/jpeg', buffer: await photograph(mei.page, 1600, 1200) });
       await mei.presses('Send photo');
       const arrived = tom.page.getByRole('link', { name: `Photo from ${meisName}. Look at the photo` }).last();
-      await expect(arrived).toBeVisible({ timeout: 20_000 });
+      await expect(arrived).toBeVisible({ timeout: 40_000 });
       await tom.taps(arrived);
       const glass = tom.page.getByRole('dialog', { name: `Photo from ${meisName}` });
-      await expect(glass.getByRole('img', { name: `Photo from ${meisName}` })).toBeVisible({ timeout: 30_000 });
+      await expect(glass.getByRole('img', { name: `Photo from ${meisName}` })).toBeVisible({ timeout: 60_000 });
       await tom.presses('Close');
 
       await mei.leaves();
@@ -105,7 +105,7 @@ for (const house of houses) {
     });
 
     test('the other courtyard down: one tick and why, through a reload; back, it all arrives once', async () => {
-      test.setTimeout(150_000);
+      test.setTimeout(240_000);
       await tom.opensChatWith(meisName);
       await mei.opensChatWith(tomsName);
       await there.relay.stop('SIGKILL');
@@ -243,6 +243,6 @@ test.describe('two courtyards, their doors', () => {
     await mei.presses('Remove from friends');
     await mei.taps(mei.page.getByRole('dialog').getByRole('button', { name: 'Remove from friends' }));
     await goesToFriends(tom);
-    await expect(tom.page.getByText(/^Blocked and removed/)).toBeVisible({ timeout: 20_000 });
+    await expect(tom.page.getByText(/^Blocked and removed/)).toBeVisible({ timeout: 40_000 });
   });
 });

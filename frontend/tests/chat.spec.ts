@@ -147,7 +147,7 @@ stories('a chat', (cast) => {
     await tom.taps(arrived);
     const glass = tom.page.getByRole('dialog', { name: `Photo from ${meisName}` });
     const picture = glass.getByRole('img', { name: `Photo from ${meisName}` });
-    await expect(picture).toBeVisible({ timeout: 30_000 });
+    await expect(picture).toBeVisible({ timeout: 60_000 });
     const [width, height] = await picture.evaluate((image: HTMLImageElement) => [image.naturalWidth, image.naturalHeight] as const);
     expect(width / height).toBeCloseTo(1600 / 1200, 1);
     const saving = tom.page.waitForEvent('download');

@@ -24,7 +24,7 @@ async function befriends(person: Person, link: string): Promise<void> {
 }
 
 test.beforeAll(async ({ browser }) => {
-  test.setTimeout(120_000);
+  test.setTimeout(240_000);
   mei = await here.person(browser);
   await mei.joins(here.claim(), meisName);
   tom = await there.person(browser);

@@ -33,7 +33,7 @@ stories('details', (cast, homeless) => {
     expect(actions).toBe(3);
     await tom.reads('Saved. Your friends will see it.');
     await tom.reads('托马斯 Ó S.');
-    await expect(mei.talk('托马斯 Ó S.')).toBeVisible({ timeout: 20_000 });
+    await expect(mei.talk('托马斯 Ó S.')).toBeVisible({ timeout: 40_000 });
     await looksAt(mei, '托马斯 Ó S.');
     await expect(mei.page.getByText('Grows 柿子.')).toContainText('Slow to answer.');
     await mei.leaves();
@@ -45,7 +45,7 @@ stories('details', (cast, homeless) => {
     await goesToProfile(tom);
     await tom.writes(tom.field('Name'), tomsName);
     await tom.presses('Save');
-    await expect(mei.page.getByRole('listitem').filter({ hasText: tomsName })).toBeVisible({ timeout: 20_000 });
+    await expect(mei.page.getByRole('listitem').filter({ hasText: tomsName })).toBeVisible({ timeout: 40_000 });
   });
 
   test('a picture is chosen, seen by the friend, made small, and taken back', async () => {
@@ -56,7 +56,7 @@ stories('details', (cast, homeless) => {
     await tom.reads('Saved. Your friends will see it.');
     await looksAt(mei, tomsName);
     const face = mei.page.getByRole('button', { name: `Picture of ${tomsName}` });
-    await expect(face).toBeVisible({ timeout: 20_000 });
+    await expect(face).toBeVisible({ timeout: 40_000 });
     const [width, height] = await face.locator('img').evaluate(async (image: HTMLImageElement) => {
       await image.decode();
       return [image.naturalWidth, image.naturalHeight] as const;
@@ -68,7 +68,7 @@ stories('details', (cast, homeless) => {
     await goesToProfile(tom);
     await tom.presses('Remove picture');
     await tom.presses('Save');
-    await expect(face).toHaveCount(0, { timeout: 20_000 });
+    await expect(face).toHaveCount(0, { timeout: 40_000 });
   });
 
   test('the picture goes out with an invitation', async ({ browser }) => {
@@ -129,7 +129,7 @@ stories('details', (cast, homeless) => {
     const other = await yard.person(browser);
     await other.opens(await tom.copied());
     await other.presses('Continue');
-    await expect(other.page.getByRole('heading', { name: 'Chats', level: 1 })).toBeVisible({ timeout: 30_000 });
+    await expect(other.page.getByRole('heading', { name: 'Chats', level: 1 })).toBeVisible({ timeout: 60_000 });
     await other.goesTo('Me');
     await other.reads('Tomás at large');
     await goesToProfile(other);
@@ -138,7 +138,7 @@ stories('details', (cast, homeless) => {
     await other.reads('Saved. Your friends will see it.');
     await tom.leaves();
     await tom.goesTo('Me');
-    await expect(tom.page.getByText('Tomás at large')).toHaveCount(0, { timeout: 20_000 });
+    await expect(tom.page.getByText('Tomás at large')).toHaveCount(0, { timeout: 40_000 });
     await tom.reads(tomsName);
   });
 });

@@ -89,7 +89,7 @@ test('the line above what is new goes once one has answered', async () => {
   await tom.opensChatWith(meisName);
   await goesTo(mei, 'chats');
   await tom.says('are you there?');
-  await expect(mei.page.getByRole('listitem').filter({ hasText: 'are you there?' })).toBeVisible({ timeout: 20_000 });
+  await expect(mei.page.getByRole('listitem').filter({ hasText: 'are you there?' })).toBeVisible({ timeout: 40_000 });
   await mei.opensChatWith(tomsName);
   const line = mei.page.getByRole('listitem').getByText('New', { exact: true }).or(mei.page.locator('li.new'));
   await expect(line).toHaveCount(1);
@@ -187,7 +187,7 @@ test('a long message goes on where one taps', async () => {
   const long = mei.message('word 0, word 1,');
   const top = (): Promise<number> => long.evaluate((row) => Math.round(row.getBoundingClientRect().top));
   const on = mei.button('Read on');
-  await expect(on).toBeInViewport({ timeout: 20_000 });
+  await expect(on).toBeInViewport({ timeout: 40_000 });
   const before = await top();
   await mei.taps(on);
   await expect(long).toContainText('word 1899,');
@@ -233,10 +233,10 @@ test('nobody is online behind a door that was shut', async () => {
   await mei.opensChatWith(tomsName);
   await tom.opensChatWith(meisName);
   const line = (person: Person, name: string): Locator => person.talk(name).locator('header small');
-  await expect(line(tom, meisName)).toHaveText('online', { timeout: 20_000 });
+  await expect(line(tom, meisName)).toHaveText('online', { timeout: 40_000 });
   // Whoever writes is there.
   await tom.says('good evening');
-  await expect(line(mei, tomsName)).toHaveText('online', { timeout: 20_000 });
+  await expect(line(mei, tomsName)).toHaveText('online', { timeout: 40_000 });
 
   await mei.taps(mei.talk(tomsName).getByRole('link', { name: tomsName }));
   await mei.presses('Block');
@@ -247,7 +247,7 @@ test('nobody is online behind a door that was shut', async () => {
   await expect(line(mei, tomsName)).toHaveText('');
 
   await tom.says('hello?');
-  await expect(tom.page.getByText('They cannot be reached')).toBeVisible({ timeout: 20_000 });
+  await expect(tom.page.getByText('They cannot be reached')).toBeVisible({ timeout: 40_000 });
   await expect(line(tom, meisName)).not.toHaveText('online');
 });
 

@@ -20,7 +20,7 @@ for (const homeless of [false, true]) {
 
     /** Mei knows both; Tomás and 陈薇 do not know each other. */
     test.beforeAll(async ({ browser }) => {
-      test.setTimeout(120_000);
+      test.setTimeout(240_000);
       mei = await yard.person(browser);
       await mei.joins(yard.claim(), meisName);
       tom = await yard.person(browser);
@@ -139,7 +139,7 @@ for (const homeless of [false, true]) {
       await wei.reads(`${tomsName} is no longer blocked.`);
       // To Tomás they were friends all the time, so he has nothing to decide.
       await wei.presses('Ask to be friends again');
-      await expect(wei.link('Chat')).toBeVisible({ timeout: 20_000 });
+      await expect(wei.link('Chat')).toBeVisible({ timeout: 40_000 });
       await talk(wei, weisName, tom, tomsName, 'after the block');
       await wei.readsNowhere('are you there?');
     });
@@ -192,7 +192,7 @@ for (const homeless of [false, true]) {
       // Ten seconds later it is said.
       await expect(wei.page.getByText(/^Blocked and removed/)).toBeVisible({ timeout: 25_000 });
       await goesToFriends(cy);
-      await expect(cy.page.getByText(/^Blocked and removed/)).toBeVisible({ timeout: 20_000 });
+      await expect(cy.page.getByText(/^Blocked and removed/)).toBeVisible({ timeout: 40_000 });
       await expect(cy.page.getByRole('heading', { name: 'Asked, not answered yet' })).toHaveCount(0);
     });
 

@@ -21,7 +21,7 @@ async function secondDevice(yard: Courtyard, browser: Browser, person: Person): 
     second.actions += 1; // scanning the code
     await second.opens(link);
     await second.presses('Continue');
-    await expect(second.page.getByRole('heading', { name: 'Chats' })).toBeVisible({ timeout: 30_000 });
+    await expect(second.page.getByRole('heading', { name: 'Chats' })).toBeVisible({ timeout: 60_000 });
   });
   expect(actions).toBeLessThanOrEqual(2);
   return second;

@@ -55,7 +55,7 @@ test.describe('a home', () => {
   }
 
   test.beforeAll(async ({ browser }) => {
-    test.setTimeout(120_000);
+    test.setTimeout(240_000);
     meisHome = await yard.home();
     mei = await yard.person(browser);
     await mei.joins(yard.claim(meisHome), meisName);
@@ -212,7 +212,7 @@ test.describe('a home', () => {
     const home = await movesIn(yard, tom);
     await meSays(tom, /\d+ messages, .* free\./);
     await tom.reloads();
-    await expect(space(tom)).toContainText('0 bytes of', { timeout: 20_000 });
+    await expect(space(tom)).toContainText('0 bytes of', { timeout: 40_000 });
     await meSays(tom, /6 messages, .* free\./);
 
     // The browser is lost with all that was in it; the home has it all.
@@ -351,7 +351,7 @@ test.describe('a home with years in it', () => {
       await expect.poll(async () => {
         await scrollsUp(fresh);
         return (await lines(fresh))[0] ?? many;
-      }, { timeout: 30_000, intervals: [50] }).toBeLessThan(top);
+      }, { timeout: 60_000, intervals: [50] }).toBeLessThan(top);
     }
     expect(seen.size).toBe(many);
     await fresh.reads('This is where it begins.');
@@ -371,7 +371,7 @@ test.describe('a home with years in it', () => {
     await expect.poll(async () => {
       await scrollsUp(fresh);
       return fresh.page.getByText(/^Your older messages are in your home, off since/).count();
-    }, { timeout: 30_000 }).toBe(1);
+    }, { timeout: 60_000 }).toBe(1);
     const sentence = await fresh.page.getByText(/^Your older messages/).innerText();
     expect(sentence).toMatch(/^Your older messages are in your home, off since \d\d:\d\d\. New ones arrive here\.$/u);
     const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: 'Europe/Zurich' });
@@ -387,7 +387,7 @@ test.describe('a home with years in it', () => {
     await meisHome.program.start();
     await expect(fresh.page.getByText(/^Your older messages/)).toHaveCount(0, { timeout: 40_000 });
     await scrollsUp(fresh);
-    await expect.poll(async () => Math.min(...(await lines(fresh)).filter((n) => !Number.isNaN(n))), { timeout: 30_000 }).toBeLessThan(Math.min(...held));
+    await expect.poll(async () => Math.min(...(await lines(fresh)).filter((n) => !Number.isNaN(n))), { timeout: 60_000 }).toBeLessThan(Math.min(...held));
   });
 
   test('a device that comes while it is off says where the messages are, and has them once it is back', async ({ browser }) => {
@@ -396,7 +396,7 @@ test.describe('a home with years in it', () => {
     const fresh = await yard.person(browser);
     await fresh.opens(link);
     await fresh.presses('Continue');
-    await expect(fresh.page.getByRole('heading', { name: 'Chats', level: 1 })).toBeVisible({ timeout: 30_000 });
+    await expect(fresh.page.getByRole('heading', { name: 'Chats', level: 1 })).toBeVisible({ timeout: 60_000 });
     await fresh.goesTo('Friends');
     await fresh.taps(fresh.page.getByRole('link', { name: /Tomás/ }));
     await fresh.follows('Chat');

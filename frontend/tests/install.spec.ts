@@ -20,7 +20,7 @@ async function icon(yard: Courtyard, browser: Browser): Promise<Person> {
 }
 
 async function inChats(person: Person): Promise<void> {
-  await expect(person.page.getByRole('heading', { name: 'Chats', level: 1 })).toBeVisible({ timeout: 30_000 });
+  await expect(person.page.getByRole('heading', { name: 'Chats', level: 1 })).toBeVisible({ timeout: 60_000 });
 }
 
 async function goesToDevices(person: Person): Promise<void> {
@@ -36,7 +36,7 @@ stories('an icon on the home screen', (cast, homeless) => {
 
   /** Tomás, on his iPhone this time: the account he has, taken over by Safari, so that both stories of homes are told. */
   test.beforeAll(async ({ browser }) => {
-    test.setTimeout(120_000);
+    test.setTimeout(240_000);
     const { mei, tom, yard } = cast;
     await tom.opensChatWith(meisName);
     await mei.opensChatWith(tomsName);
@@ -210,7 +210,7 @@ stories('a second device', (cast) => {
       await desk.presses('Continue');
     });
     expect(actions).toBeLessThanOrEqual(2);
-    await expect(desk.page.getByRole('link', { name: new RegExp(meisName) })).toBeVisible({ timeout: 30_000 });
+    await expect(desk.page.getByRole('link', { name: new RegExp(meisName) })).toBeVisible({ timeout: 60_000 });
     await mei.says('can you read this at the desk?');
     await desk.taps(desk.page.getByRole('link', { name: new RegExp(meisName) }));
     await desk.sees('can you read this at the desk?');

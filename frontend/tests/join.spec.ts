@@ -66,7 +66,7 @@ test.describe('coming in', () => {
       await expect(said).toContainText(new RegExp(`You will be [a-z0-9][a-z0-9._-]{0,30}[a-z0-9]@${yard.host}`));
       if (username !== undefined) await expect(said).toContainText(`You will be ${username}@`);
       await person.presses('Join');
-      await expect(person.talk('林美')).toBeVisible({ timeout: 30_000 });
+      await expect(person.talk('林美')).toBeVisible({ timeout: 60_000 });
       await person.goes();
     });
   }

@@ -186,7 +186,7 @@ stories('with the card one is back', (cast, homeless) => {
     expect((await back.all()).slice(0, before.length)).toEqual(before);
     const photo = back.page.getByRole('link', { name: /^Photo from .*Look at the photo/ }).first();
     await back.taps(photo);
-    await expect(back.page.getByRole('dialog').getByRole('img')).toBeVisible({ timeout: 30_000 });
+    await expect(back.page.getByRole('dialog').getByRole('img')).toBeVisible({ timeout: 60_000 });
     await back.presses('Close');
 
     await back.taps(back.page.getByRole('link', { name: new RegExp(meisName) }).first());
@@ -197,7 +197,7 @@ stories('with the card one is back', (cast, homeless) => {
     await back.reads(card.handle);
     await expect(back.page.getByRole('switch', { name: /Can be found by name/ })).not.toBeChecked();
     if (homeless) await back.reads('You have no home yet');
-    else await expect(back.page.getByText('Your home is fine')).toBeVisible({ timeout: 30_000 });
+    else await expect(back.page.getByText('Your home is fine')).toBeVisible({ timeout: 60_000 });
 
     await mei.opensChatWith(tomsName);
     const word = `welcome back number ${String(await mei.message(/welcome back/).count())}`;
@@ -210,7 +210,7 @@ stories('with the card one is back', (cast, homeless) => {
   }
 
   test.beforeAll(async () => {
-    test.setTimeout(120_000);
+    test.setTimeout(240_000);
     const { mei, tom } = cast;
     await mei.opensChatWith(tomsName);
     await tom.opensChatWith(meisName);
@@ -220,7 +220,7 @@ stories('with the card one is back', (cast, homeless) => {
     await tom.sees('第二句');
     await mei.chooses(mei.button('Add a photo'), { name: 'p.jpg', mimeType: 'image/jpeg', buffer: await photograph(mei.page, 640, 480) });
     await mei.presses('Send photo');
-    await expect(tom.page.getByRole('link', { name: /^Photo from/ })).toHaveCount(1, { timeout: 30_000 });
+    await expect(tom.page.getByRole('link', { name: /^Photo from/ })).toHaveCount(1, { timeout: 60_000 });
     await tom.says(last);
     await mei.sees(last);
     before = await tom.all();

@@ -72,7 +72,7 @@ test.beforeAll(async ({ browser }) => {
   desk = await yard.person(browser, { desk: true });
   await desk.opens(await phone.copied());
   await desk.presses('Continue');
-  await expect(desk.page.getByRole('heading', { name: 'Chats', level: 1 })).toBeVisible({ timeout: 30_000 });
+  await expect(desk.page.getByRole('heading', { name: 'Chats', level: 1 })).toBeVisible({ timeout: 60_000 });
 });
 
 async function friend(browser: Browser, at: Courtyard, name: string, says: readonly string[], link?: string): Promise<Person> {

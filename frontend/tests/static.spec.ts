@@ -22,7 +22,7 @@ test.beforeAll(async () => {
 });
 const yard = useCourtyard(new Courtyard('127.0.0.1', () => flags));
 test.beforeAll(async ({ browser }) => {
-  test.setTimeout(120_000);
+  test.setTimeout(240_000);
   execFileSync(join(import.meta.dirname, '../../scripts/build'), ['static', '--api', yard.url], { env: { ...process.env, COURTYARD_STATIC: folder } });
   mei = await yard.person(browser);
   await mei.joins(yard.claim(), meisName);
@@ -53,7 +53,7 @@ test('one joins, chats, and opens it again without a network', async ({ browser 
   await tom.writes(tom.field('Your name, as friends call you'), tomsName);
   await tom.reads(`You will be tomas@${yard.host}`);
   await tom.presses('Join');
-  await expect(tom.talk(meisName)).toBeVisible({ timeout: 30_000 });
+  await expect(tom.talk(meisName)).toBeVisible({ timeout: 60_000 });
   await talk(tom, tomsName, mei, meisName, 'from elsewhere');
   expect(new URL(tom.page.url()).origin).toBe(site.origin);
   // An invitation made here leads to the courtyard, not to this server.

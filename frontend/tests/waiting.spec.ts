@@ -91,7 +91,7 @@ stories('with parts gone', (cast, homeless) => {
     }
     await tom.sees('word 12 of twelve');
     const said = (all: string[]): string[] => all.filter((one) => one.endsWith('of twelve'));
-    await expect.poll(async () => said(await tom.all()), { timeout: 30_000 }).toEqual(Array.from({ length: 12 }, (_, n) => `word ${String(n + 1)} of twelve`));
+    await expect.poll(async () => said(await tom.all()), { timeout: 60_000 }).toEqual(Array.from({ length: 12 }, (_, n) => `word ${String(n + 1)} of twelve`));
     expect(said(await mei.all())).toEqual(said(await tom.all()));
   });
 

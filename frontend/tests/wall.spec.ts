@@ -41,7 +41,7 @@ async function addsPhoto(person: Person, photo: Buffer): Promise<void> {
 /** It stands on the wall at the courtyard, not on this phone alone. */
 async function isOut(person: Person, text: string | RegExp): Promise<void> {
   await expect(post(person, text)).toBeVisible();
-  await expect(post(person, text)).not.toContainText(/On its way|Waits on this device/u, { timeout: 20_000 });
+  await expect(post(person, text)).not.toContainText(/On its way|Waits on this device/u, { timeout: 40_000 });
 }
 
 async function takesUp(person: Person, text: string): Promise<void> {
@@ -65,7 +65,7 @@ for (const house of [false, true]) test.describe(`a public wall, its author ${ho
   let photo: Buffer;
 
   test.beforeAll(async ({ browser }) => {
-    test.setTimeout(120_000);
+    test.setTimeout(240_000);
     meisPhone = await here.person(browser);
     await meisPhone.joins(here.claim(), mei);
     if (house) await movesIn(here, meisPhone);
@@ -98,7 +98,7 @@ for (const house of [false, true]) test.describe(`a public wall, its author ${ho
     await expect(card.getByRole('button', { name: /Photo from 林美/u })).toBeVisible();
     await expect(card).toContainText('Everyone');
     await isOut(meisPhone, 'First frost.');
-    await expect(card).not.toContainText(/On its way|Waits/u, { timeout: 20_000 });
+    await expect(card).not.toContainText(/On its way|Waits/u, { timeout: 40_000 });
   });
 
   test('a stranger without script reads it; a photo carries no place', async ({ browser }) => {
@@ -117,11 +117,11 @@ for (const house of [false, true]) test.describe(`a public wall, its author ${ho
 
   test('a friend in the other courtyard follows by address and reads it all, photo too', async () => {
     await follows(tomsPhone, handle(), mei);
-    await expect(post(tomsPhone, 'First frost.')).toBeVisible({ timeout: 20_000 });
+    await expect(post(tomsPhone, 'First frost.')).toBeVisible({ timeout: 40_000 });
     await tomsPhone.reads('You are up to date');
     await tomsPhone.taps(tomsPhone.page.getByRole('button', { name: /Photo from 林美/u }));
     const glass = tomsPhone.page.getByRole('dialog');
-    await expect(glass.getByRole('img', { name: /Photo from 林美/u })).toBeVisible({ timeout: 20_000 });
+    await expect(glass.getByRole('img', { name: /Photo from 林美/u })).toBeVisible({ timeout: 40_000 });
     await tomsPhone.presses('Close');
     await expect(glass).toHaveCount(0);
     await noViolations(tomsPhone.page, 'a wall that is followed');
@@ -145,7 +145,7 @@ for (const house of [false, true]) test.describe(`a public wall, its author ${ho
     await expect.poll(async () => (await (await fetch(`${here.url}/@lin.mei`)).text()).includes('First frost.')).toBe(false);
 
     await tomsPhone.opens(`${there.url}/app/#/wall`);
-    await expect(post(tomsPhone, 'Note 3 from the bench')).toBeVisible({ timeout: 20_000 });
+    await expect(post(tomsPhone, 'Note 3 from the bench')).toBeVisible({ timeout: 40_000 });
     await expect(post(tomsPhone, 'Persimmons for all')).toBeVisible();
     await expect(post(tomsPhone, 'First frost.')).toHaveCount(0);
     const order = await tomsPhone.page.getByRole('article').allInnerTexts();
@@ -184,7 +184,7 @@ for (const house of [false, true]) test.describe(`a public wall, its author ${ho
     await posts(meisPhone, 'Soon to be hidden');
     await isOut(meisPhone, 'Soon to be hidden');
     await tomsPhone.opens(`${there.url}/app/#/wall`);
-    await expect(post(tomsPhone, 'Soon to be hidden')).toBeVisible({ timeout: 20_000 });
+    await expect(post(tomsPhone, 'Soon to be hidden')).toBeVisible({ timeout: 40_000 });
     // What Tomás’ own courtyard shows him from now on.
     await tomsPhone.page.route(/\/api\/1\/walls\/lin\.mei\?/u, async (route) => {
       const answer = await (await route.fetch()).json() as { changes: unknown[] };
@@ -238,7 +238,7 @@ for (const house of [false, true]) test.describe(`a public wall, its author ${ho
     await tomsPhone.opens(`${there.url}/app/#follow.${handle()}`);
     await tomsPhone.presses(`Follow ${mei}`);
     await expect(tomsPhone.page.getByRole('dialog')).toHaveCount(0);
-    await expect(post(tomsPhone, 'From the train')).toBeVisible({ timeout: 20_000 });
+    await expect(post(tomsPhone, 'From the train')).toBeVisible({ timeout: 40_000 });
 
     await goesToWall(meisPhone);
     await meisPhone.follows('My public wall');

@@ -12,7 +12,7 @@ stories('what can be said', (cast) => {
     await tom.sees(/^.*始院子里/);
     const arrived = tom.message(/始院子里/);
     await tom.taps(arrived.getByRole('button', { name: 'Read on' }));
-    await expect.poll(() => arrived.locator('.words').innerText(), { timeout: 30_000 }).toBe(text);
+    await expect.poll(() => arrived.locator('.words').innerText(), { timeout: 60_000 }).toBe(text);
     await mei.hasTick('始院子里', 'Read by Tomás');
   });
 

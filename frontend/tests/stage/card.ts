@@ -74,7 +74,7 @@ export async function types(person: Person, handle: string, code: string): Promi
 }
 
 export async function isBack(person: Person): Promise<void> {
-  await expect(person.page.getByRole('heading', { name: 'Chats', level: 1 })).toBeVisible({ timeout: 30_000 });
+  await expect(person.page.getByRole('heading', { name: 'Chats', level: 1 })).toBeVisible({ timeout: 60_000 });
 }
 
 /** As tired people copy: O for 0, l for 1, small letters, no dashes. */

@@ -221,7 +221,7 @@ export class Person {
     await this.writes(this.field('Your name, as friends call you'), name);
     await this.presses('Join');
     await expect(this.button('Join')).toHaveCount(0);
-    await expect(this.button('Joining …')).toHaveCount(0, { timeout: 30_000 });
+    await expect(this.button('Joining …')).toHaveCount(0, { timeout: 60_000 });
   }
 
   /** From any room to a fresh invitation link. */
@@ -279,7 +279,7 @@ export class Person {
   }
 
   async sees(text: string | RegExp): Promise<void> {
-    await expect(this.message(text)).toHaveCount(1, { timeout: 20_000 });
+    await expect(this.message(text)).toHaveCount(1, { timeout: 40_000 });
     await expect(this.message(text)).toBeVisible();
   }
 
@@ -302,7 +302,7 @@ export class Person {
 
   async hasTick(text: string, words: string): Promise<void> {
     await this.sees(text);
-    await expect.poll(() => this.tick(text), { timeout: 20_000 }).toBe(words);
+    await expect.poll(() => this.tick(text), { timeout: 40_000 }).toBe(words);
   }
 
   /** Opens what can be done with a message. */

@@ -55,7 +55,7 @@ export async function movesIn(yard: Courtyard, person: Person): Promise<Home> {
   const box = person.page.getByRole('group', { name: 'Pairing code' });
   await expect(box).toContainText('/');
   const home = await yard.home((await box.innerText()).trim());
-  await expect(person.page.getByRole('heading', { name: 'Your home is fine' })).toBeVisible({ timeout: 30_000 });
+  await expect(person.page.getByRole('heading', { name: 'Your home is fine' })).toBeVisible({ timeout: 60_000 });
   return home;
 }
 
@@ -63,5 +63,5 @@ export async function movesIn(yard: Courtyard, person: Person): Promise<Home> {
 export async function hasHome(person: Person): Promise<void> {
   await person.leaves();
   await person.goesTo('Me');
-  await expect(person.page.getByText('Your home is fine')).toBeVisible({ timeout: 30_000 });
+  await expect(person.page.getByText('Your home is fine')).toBeVisible({ timeout: 60_000 });
 }
