@@ -284,6 +284,7 @@ func TestARefusedCourtyardDoesNotComeRound(t *testing.T) {
 	e := d.chat(10)
 	d.meiPhone.Sends(e)
 	d.tomPhone.Sees(e)
+	d.meiPhone.Event("carried") // or it would go again, and come back
 	puts(d.b, d.tomPhone, d.a.Host, "all", "block")
 	e = d.chat(10)
 	d.meiPhone.Sends(e)

@@ -13,6 +13,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -134,9 +135,17 @@ type device struct {
 
 // news is what was kept in a chat since the loop last looked.
 type news struct {
-	letters int
-	n       int64 // the newest row
-	kind    string
+	rows []int64 // their numbers, ascending; at most mostRows, the newest
+	kind string
+}
+
+// mostRows bounds what one push counts.
+const mostRows = 1000
+
+// after is how many of the rows are above seen.
+func (n news) after(seen int64) int {
+	first, _ := slices.BinarySearch(n.rows, seen+1)
+	return len(n.rows) - first
 }
 
 // New makes the room and reads who has a subscription.
@@ -178,7 +187,8 @@ func (r *Room) Kept(rows []queue.NewRow) {
 			r.config.Counts.Pushed("dropped")
 			continue
 		}
-		r.news[key] = news{letters: held.letters + 1, n: max(held.n, row.N), kind: row.Put.Type}
+		held.rows = append(held.rows[max(0, len(held.rows)+1-mostRows):], row.N)
+		r.news[key] = news{rows: held.rows, kind: row.Put.Type}
 		some = true
 	}
 	if some {

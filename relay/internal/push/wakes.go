@@ -140,7 +140,7 @@ func (r *Room) note(d device, peer protocol.UID, fresh news, now time.Time, seen
 	if w.n <= seen {
 		w.letters = 0 // the device has had those
 	}
-	w.letters, w.n, w.kind = w.letters+fresh.letters, max(w.n, fresh.n), fresh.kind
+	w.letters, w.n, w.kind = w.letters+fresh.after(seen), max(w.n, fresh.rows[len(fresh.rows)-1]), fresh.kind
 	if w.busy || !w.due.IsZero() && (connected || w.step > 0) {
 		return // it will be in that one, or after it
 	}
