@@ -193,6 +193,9 @@ func (w *Walls) render(ctx context.Context, t tongue, username string, v view) (
 		Atom: wallURL + "/feed.atom", Feeds: wallURL + "/feed.json",
 		FooterText: fmt.Sprintf(t.Footer, a.name),
 	}
+	if s.Describe == "" { // a preview says at least whose it is
+		s.Describe = a.name + ", " + s.Handle
+	}
 	if a.picture != "" {
 		s.Image = d.base + a.picture
 	}
