@@ -176,6 +176,8 @@ func (h *herald) WallGrew(uid protocol.UID, seq int64) {
 	h.relay.hub.Event(uid, "wall", map[string]any{"seq": seq})
 }
 
+func (h *herald) WallsChange() (done func()) { return h.relay.walls.Change() }
+
 func (h *herald) ContactChanged(owner, peer protocol.UID, state string) {
 	h.relay.hub.Event(owner, "contact", map[string]any{"uid": peer.String(), "state": state})
 }

@@ -245,4 +245,20 @@ test.describe('two courtyards, their doors', () => {
     await goesToFriends(tom);
     await expect(tom.page.getByText(/^Blocked and removed/)).toBeVisible({ timeout: 40_000 });
   });
+
+  test('declined: another request within the day comes back, and nobody is told that it waits', async () => {
+    const waits = tom.page.getByRole('heading', { name: 'Asked, not answered yet' });
+    await asks(tom, `lin.mei@${here.host}`, 'Once more?');
+    await goesToFriends(mei);
+    await mei.taps(row(mei, tomsName).getByRole('button', { name: 'Not now' }));
+    await expect(row(mei, 'Once more?')).toHaveCount(0);
+    await goesToFriends(tom);
+    await expect(waits).toHaveCount(0, { timeout: 60_000 });
+    await asks(tom, `lin.mei@${here.host}`, 'And now?');
+    await expect(waits).toHaveCount(0, { timeout: 60_000 });
+    await tom.taps(tom.page.getByText(/^Blocked and removed/));
+    await tom.taps(row(tom, meisName).getByRole('link').first());
+    await tom.reads(`Your request to ${meisName} came back.`);
+    await tom.reads('One request a day reaches them, and today’s has.');
+  });
 });

@@ -202,7 +202,7 @@ for (const homeless of [false, true]) {
       await asks(dee, weisAddress, 'the first time');
       await expect(dee.page.getByRole('heading', { name: 'Asked, not answered yet' })).toBeVisible();
       await asks(dee, weisAddress, 'the second time');
-      await dee.reads('Your request is waiting for an answer already.');
+      await dee.reads('One request a day reaches them, and today’s has.');
       await dee.presses('Close');
       await expect(dee.page.getByRole('heading', { name: 'Asked, not answered yet' })).toBeVisible();
       await goesToFriends(wei);

@@ -109,7 +109,7 @@ stories('history', (cast, homeless) => {
     await second.sees('you still hear me');
     await second.leaves();
     await second.goesTo('Me');
-    await second.reads(/^Your home is away since \d{1,2}:\d{2}$/);
+    await second.reads(/^Your home has been away since \d{1,2}:\d{2}$/);
     await tomsHome.program.start();
     await second.reads('Your home is fine');
     await second.opensChatWith(meisName);

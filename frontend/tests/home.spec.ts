@@ -269,7 +269,7 @@ test.describe('a home', () => {
     const tom = await newcomer(browser, 'Killed');
     const home = await movesIn(yard, tom);
     await home.program.stop('SIGKILL');
-    await meSays(tom, /^.*Your home is away since \d\d:\d\d/u);
+    await meSays(tom, /^.*Your home has been away since \d\d:\d\d/u);
     await tom.follows('What can I check?');
     await tom.reads('Is the device switched on, and does its network light blink?');
     await mei.opensChatWith('Killed');

@@ -1,4 +1,5 @@
 import { expect, test } from '@playwright/test';
+import { photograph } from './stage/photo';
 import { stories } from './stage/story';
 
 const hanzi = '院子里的柿子树今年结了很多果子，外婆说霜打过的才甜。';
@@ -64,7 +65,7 @@ stories('what can be said', (cast) => {
       await mei.chooses(mei.button('Add a photo'), { name, mimeType, buffer: Buffer.from(text) });
       // What cannot be shown is told and left out at once; a drawing can be shown, and is refused when it is sent.
       if (name === 'drawing.svg') await mei.presses('Send photo');
-      await mei.reads(/^This browser cannot read the photo\. Nothing was sent\./);
+      await mei.reads(/^This browser cannot read the photo\. It was left out\./);
       if (name === 'drawing.svg') await mei.presses('Leave this photo out');
       await expect(mei.button('Leave this photo out')).toHaveCount(0);
       await mei.says(`so much for ${name}`);
@@ -72,5 +73,24 @@ stories('what can be said', (cast) => {
       expect(await tom.all()).toHaveLength(before + 1);
     }
     expect(await mei.page.title()).not.toBe('taken');
+  });
+
+  test('of several photos the one that cannot be sent stays, and the others go once', async () => {
+    const { mei, tom } = cast;
+    const rows = tom.page.locator('li[data-mid]');
+    const before = await rows.count();
+    const good = (n: number, buffer: Buffer): { name: string; mimeType: string; buffer: Buffer } => ({ name: `good${String(n)}.jpg`, mimeType: 'image/jpeg', buffer });
+    const drawing = { name: 'drawing.svg', mimeType: 'image/svg+xml', buffer: Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"/>') };
+    await mei.chooses(mei.button('Add a photo'), [good(1, await photograph(mei.page, 300, 200, 1)), drawing, good(2, await photograph(mei.page, 200, 300, 2))]);
+    await mei.writes(mei.field('Caption'), 'two of three');
+    await mei.presses('Send 3 photos');
+    await mei.reads(/^This browser cannot read the photo\. It was left out\./);
+    await tom.sees('two of three');
+    await expect(mei.button('Leave this photo out')).toHaveCount(2);
+    await mei.taps(mei.button('Leave this photo out').first());
+    await mei.presses('Send photo');
+    await expect(mei.button('Leave this photo out')).toHaveCount(0);
+    await expect(rows).toHaveCount(before + 2);
+    expect((await tom.all()).filter((text) => text.includes('two of three'))).toHaveLength(1);
   });
 });

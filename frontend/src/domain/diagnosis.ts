@@ -3,9 +3,11 @@
  * it, nothing of what anybody wrote. Loaded with that page.
  */
 
+import { tickOf } from './conversation';
 import { codeOf } from './failure';
 import type { Session } from './session';
 import type { Uid } from './types';
+import { PATIENCE as WAITS } from './waiting';
 
 /** Letters to or from one person, counted. */
 export interface Waiter {
@@ -40,6 +42,8 @@ export interface Diagnosis {
   readonly unsent: readonly Unsent[];
   /** letters whose writer's courtyard does not answer, kept here until they can be opened */
   readonly unopened: readonly Waiter[];
+  /** own messages that a courtyard has and the friend's home has not confirmed: of the newest of each conversation */
+  readonly resting: readonly Waiter[];
   /** undefined when the courtyard cannot be asked now */
   readonly outbound: readonly Outbound[] | undefined;
   /** counts as the home told them last */
@@ -47,15 +51,22 @@ export interface Diagnosis {
   readonly space: { readonly used: number; readonly limit: number } | undefined;
 }
 
+/** for the courtyard's answer, ms: who looks is waiting */
+const PATIENCE = 5_000;
+/** messages looked at in each conversation */
+const NEWEST = 200;
+
 export async function diagnose(session: Session): Promise<Diagnosis> {
   const { self, platform, doorway, home, homeLink, household } = session;
-  const [answer, unsent, unopened, outbound] = await Promise.all([ask(session), unsentOf(session), unopenedOf(session), outboundOf(session)]);
+  const [answer, unsent, unopened, resting] = await Promise.all([ask(session), unsentOf(session), unopenedOf(session), restingOf(session)]);
+  // A courtyard that does not say what it is says nothing else either.
+  const outbound = 'code' in answer ? undefined : await outboundOf(session);
   const { link, space, home: standing } = doorway.standing;
   return {
     at: self.now(),
     device: { name: platform.deviceName, online: platform.online },
     courtyard: { host: self.handle.split('@')[1] ?? '', link, answer },
-    unsent, unopened, outbound,
+    unsent, unopened, resting, outbound,
     home: {
       state: home === undefined ? 'none' : standing.state === 'online' && link === 'online' ? 'online' : 'away', since: standing.since,
       channel: homeLink.open, version: household.version, messages: household.figure('messages'), free: household.figure('free'),
@@ -67,7 +78,7 @@ export async function diagnose(session: Session): Promise<Diagnosis> {
 async function ask({ api, platform }: Session): Promise<Diagnosis['courtyard']['answer']> {
   const asked = platform.now();
   try {
-    const { version, time } = await api.relay();
+    const { version, time } = await api.relay(PATIENCE);
     const heard = platform.now();
     return { version, took: heard - asked, lead: time - (asked + heard) / 2 };
   } catch (error) {
@@ -90,6 +101,20 @@ async function unsentOf(session: Session): Promise<readonly Unsent[]> {
 async function unopenedOf(session: Session): Promise<readonly Waiter[]> {
   const found = new Map<Uid, Waiter>();
   for (const { author, since } of await session.crossing.unopened()) gather(found, author, { name: session.person(author).name, count: 1, since });
+  return [...found.values()];
+}
+
+async function restingOf({ store, talks, self, chains }: Session): Promise<readonly Waiter[]> {
+  const found = new Map<Uid, Waiter>();
+  for (const { peer } of talks.list) {
+    const { uid, name } = peer;
+    const marks = { theirs: (await store.log.talk(uid))?.theirs ?? 0, friendHome: chains.held(uid)?.home(self.now()) !== undefined };
+    for (const event of await store.log.page(uid, undefined, NEWEST)) {
+      const at = event.accepted;
+      if (event.author !== self.id || event.way || at === undefined || self.now() - at < WAITS || tickOf(event, marks) !== 'accepted') continue;
+      gather(found, uid, { name, count: 1, since: at });
+    }
+  }
   return [...found.values()];
 }
 

@@ -78,7 +78,9 @@ export class Friends {
     await api.setContact(bytes, 'allow');
     const mid = randomBytes(16);
     const now = self.now();
-    await vault.change((data) => withFriend(data, named(this.#entry(uid, { name: handle.username, state: 'asked', since: now, mid }), name)));
+    const declined = before?.rest?.[DECLINED];
+    const entry = { ...this.#entry(uid, { name: handle.username, state: 'asked', since: now, mid }), ...(declined === undefined ? {} : { rest: { [DECLINED]: declined } }) };
+    await vault.change((data) => withFriend(data, named(entry, name)));
     try {
       await this.#around.sendNow({
         peer: uid, type: 'friend', kind: 'request', mid: b64(mid), clock: now, seq: 1, body, copy: false,
@@ -203,7 +205,9 @@ export class Friends {
         await this.#around.api.setContact(unb64(event.peer), 'none').catch(ignoreOffline);
         await this.#around.vault.note((data) =>
           gone.includes(friendOf(data, event.peer)?.state ?? '')
-            ? changeFriend(data, event.peer, (now) => ({ ...now, state: 'removed', since: event.clock, mid: unb64(event.mid) }))
+            ? changeFriend(data, event.peer, (now) => ({
+                ...now, state: 'removed', since: event.clock, mid: unb64(event.mid), ...(said.kind === 'decline' ? { rest: { ...now.rest, [DECLINED]: event.clock } } : {}),
+              }))
             : undefined,
         );
         return;
@@ -213,9 +217,12 @@ export class Friends {
 
   /** A letter to them came back: a request that did not reach them has not been made. `kind`: where it is known. */
   async cameBack(uid: Uid, kind: string | undefined, code: string): Promise<void> {
-    // With one that waits there already nothing more is needed.
-    if ((kind !== undefined && kind !== 'request') || code === 'request-waiting' || this.get(uid)?.state !== 'asked') return;
     const { api, vault, self } = this.#around;
+    const friend = this.get(uid);
+    if ((kind !== undefined && kind !== 'request') || friend?.state !== 'asked') return;
+    // With one that waits there already nothing more is needed; one that they have declined waits no more.
+    const declined = friend.rest?.[DECLINED];
+    if (code === 'request-waiting' && !(typeof declined === 'number' && self.now() - declined < DAY)) return;
     await api.setContact(unb64(uid), 'none').catch(ignoreOffline);
     await vault.note((data) => {
       const held = friendOf(data, uid);
@@ -322,9 +329,12 @@ export class Friends {
   }
 }
 
-/** In a friend's entry of the vault: a name that nobody has confirmed yet; why a request came back. */
+/** In a friend's entry of the vault: a name that nobody has confirmed yet; why a request came back; and this. */
 const CLAIMED = 'claimed';
 export const RETURNED = 'returned';
+/** when they declined a request, ms: another one within a day does not reach them */
+const DECLINED = 'declined';
+const DAY = 86_400_000;
 
 interface Name {
   /** empty for somebody whose courtyard does not give the name to them, or has not answered */

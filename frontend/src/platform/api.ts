@@ -69,8 +69,8 @@ export class Api {
     return host === undefined ? {} : { ...this.#bearer, patience: ELSEWHERE, away: true };
   }
 
-  relay(): Promise<ReturnType<typeof readRelay>> {
-    return this.#json('relay', readRelay);
+  relay(patience?: number): Promise<ReturnType<typeof readRelay>> {
+    return this.#json('relay', readRelay, patience === undefined ? {} : { patience });
   }
 
   async join(body: string): Promise<void> {

@@ -85,6 +85,9 @@ type Claim interface {
 // Told hears what was written. Its methods must not block.
 type Told interface {
 	ContactChanged(owner, peer protocol.UID, state string)
+	// WallsChange is called before what may be seen of somebody changes, and done
+	// when that is on disk: nothing that was read before is shown to anybody then.
+	WallsChange() (done func())
 }
 
 // Accounts is the room of people.

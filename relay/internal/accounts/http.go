@@ -156,6 +156,7 @@ func (a *Accounts) settings(call *gate.Call) error {
 	if err := call.Body(1024, &body); err != nil {
 		return err
 	}
+	defer a.told.WallsChange()()
 	if err := a.store.SetFindable(call.Context(), call.Caller.UID, body.Findable); err != nil {
 		return err
 	}

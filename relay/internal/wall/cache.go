@@ -11,8 +11,9 @@ import (
 const (
 	// cacheBytes bounds what is kept ready; when it is full, all of it is made anew.
 	cacheBytes = 16 << 20
-	// fresh is how long an answer is given without asking the database: a wall that
-	// its owner has just hidden is gone after this, for caches on the way as well.
+	// fresh is how long an answer is given without asking the database. What is
+	// posted or hidden here drops it at once; of what another process has done it is
+	// the longest that anybody sees the old.
 	fresh = 5 * time.Second
 )
 

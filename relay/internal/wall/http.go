@@ -233,7 +233,7 @@ func (w *Walls) getPost(call *gate.Call) error {
 	username := call.Param("username")
 	call.Writer().Header().Add("Vary", "Accept-Language")
 	a, err := w.cache.get("post "+t.Lang+" "+username+" "+id.String(), func() (*answer, error) {
-		return w.render(call.Context(), t, username, view{id: id})
+		return w.render(call.Context(), t, username, view{id: id, single: true})
 	})
 	if err != nil {
 		return err

@@ -86,8 +86,9 @@ func courtyardOf(text string) (base string, ok bool) {
 // view is what is asked for: a page of posts, or one post.
 type view struct {
 	before int64
-	id     protocol.ID // not zero: this one
-	astray bool        // what was given as an address is none
+	single bool // the post called id alone
+	id     protocol.ID
+	astray bool // what was given as an address is none
 }
 
 // shown is what the template gets. Everything in it is text; the template escapes it.
@@ -200,7 +201,7 @@ func (w *Walls) render(ctx context.Context, t tongue, username string, v view) (
 		s.Image = d.base + a.picture
 	}
 	var posts []post.Change
-	if v.id != (protocol.ID{}) {
+	if v.single {
 		s.Single = true
 		rec, found, err := w.c.Store.Post(ctx, a.UID, v.id)
 		if err == nil && !found {

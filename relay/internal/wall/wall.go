@@ -155,6 +155,9 @@ func New(c Config) *Walls {
 	return &Walls{c: c, decodes: limit.NewSlots(decodes, 1, decodeWait), cache: newCache(c.Now), design: newDesign(c.Hosts)}
 }
 
+// Change drops the answers that are ready and keeps none until done is called.
+func (w *Walls) Change() (done func()) { return w.cache.write() }
+
 func refuse(op, reason string) error { return protocol.Refuse(op, protocol.CodeBadRequest, reason) }
 
 func missing(op string) error { return &protocol.Error{Op: op, Code: protocol.CodeNotFound} }

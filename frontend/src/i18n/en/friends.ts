@@ -14,7 +14,7 @@ export const friends = {
     asked: 'Asked, not answered yet',
     aside: (shown: string) => `Blocked and removed (${shown})`,
     blocked: 'blocked',
-    removed: 'removed',
+    removed: 'not friends',
     notConfirmed: 'not confirmed',
     empty: 'Your friends will be listed here',
     emptyWords: 'Send somebody an invitation, or scan the code on their screen when you meet.',

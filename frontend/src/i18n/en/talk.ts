@@ -30,7 +30,7 @@ export const talk = {
     photoChosen: 'Photo to send',
     fullSize: 'Full size',
     removePhoto: 'Leave this photo out',
-    tooLong: (shown: string) => `${shown} characters too many. Send it in two parts.`,
+    tooLong: (shown: string) => `Too long by ${shown}. Send it in two parts.`,
     left: (n: number, shown: string) => many(n, `${shown} character left`, `${shown} characters left`),
     replyTo: (name: string) => `Reply to ${name}`,
     replySelf: 'Reply to yourself',

@@ -16,7 +16,7 @@ export const friends: Widened<typeof english> = {
     asked: '已请求，还没有回应',
     aside: (shown) => `已屏蔽和已移除（${shown}）`,
     blocked: '已屏蔽',
-    removed: '已移除',
+    removed: '不是朋友',
     notConfirmed: '未确认',
     empty: '你的朋友会列在这里',
     emptyWords: '给人发一条邀请，或者见面时扫对方屏幕上的码。',

@@ -16,7 +16,7 @@ export const friends: Widened<typeof english> = {
     asked: '已請求，還沒有回應',
     aside: (shown) => `已封鎖和已移除（${shown}）`,
     blocked: '已封鎖',
-    removed: '已移除',
+    removed: '不是朋友',
     notConfirmed: '未確認',
     empty: '你的朋友會列在這裡',
     emptyWords: '給人傳一條邀請，或者見面時掃對方螢幕上的碼。',

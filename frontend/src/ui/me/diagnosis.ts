@@ -15,7 +15,7 @@ const LEAD = 5_000;
 
 /** `network` undefined: it is being looked at. */
 export function told(found: Diagnosis, network: NetworkReport | undefined, version: string, t: Catalogue, format: Formats): readonly Section[] {
-  const { device, courtyard, unsent, unopened, outbound, space } = found;
+  const { device, courtyard, unsent, unopened, resting, outbound, space } = found;
   const w = t.diagnosis;
   const since = (at: number): string => format.moment(at, found.at);
   const count = (n: number): string => w.letters(n, format.number(n));
@@ -38,6 +38,7 @@ export function told(found: Diagnosis, network: NetworkReport | undefined, versi
         courtyard.host,
         w.link[courtyard.link],
         ...answer(found, t, format),
+        ...resting.map((one) => w.resting(count(one.count), one.name, since(one.since))),
         ...(space === undefined ? [] : [`${t.me.space}: ${t.me.spaceOf(format.bytes(space.used), format.bytes(space.limit))}`]),
       ],
     },

@@ -10,7 +10,7 @@ const at = Date.UTC(2026, 10, 20, 19, 0);
 const calm: Diagnosis = {
   at, device: { name: 'Chrome · Android', online: true },
   courtyard: { host: 'hutong.example', link: 'online', answer: { version: '0.2', took: 18.4, lead: 3 } },
-  unsent: [], unopened: [], outbound: [], space: { used: 2_000_000, limit: 268_000_000 },
+  unsent: [], unopened: [], resting: [], outbound: [], space: { used: 2_000_000, limit: 268_000_000 },
   home: { state: 'none', since: 0, channel: false, version: '', messages: undefined, free: undefined },
 };
 const busy: Diagnosis = {
@@ -19,6 +19,7 @@ const busy: Diagnosis = {
   courtyard: { host: 'hutong.example', link: 'offline', answer: { code: 'offline' } },
   unsent: (['network', 'courtyard', 'key', 'away', 'decision', 'file'] as const).map((why, n) => ({ name: 'Wei', count: n + 1, since: at - 60_000, why, code: undefined })),
   unopened: [{ name: 'Tomás', count: 2, since: at - 60_000 }],
+  resting: [{ name: 'Ana', count: 5, since: at - 60_000 }],
   outbound: [
     { name: 'Tomás', host: 'other.example', count: 3, since: at - 60_000, tries: 4, code: 'peer-away' },
     { name: 'Wei', host: 'third.example:8443', count: 1, since: at, tries: 0, code: undefined },
@@ -46,7 +47,7 @@ describe.each(languages)('%s', (language) => {
   test('says whom, where, how many and why', async () => {
     const t = await loadCatalogue(language);
     const text = asText(told(busy, quiet, '0.1.0', t, formats(language)), 'Diagnostics');
-    for (const part of ['Tomás', 'Wei', 'other.example', 'third.example:8443', t.error['peer-away'], t.diagnosis.why.away, '1,234']) expect(text).toContain(part);
+    for (const part of ['Tomás', 'Wei', 'other.example', 'third.example:8443', t.error['peer-away'], t.diagnosis.why.away, '1,234', 'Ana']) expect(text).toContain(part);
     // A code that is not known yet is told too.
     const refused = { ...calm, unsent: [{ name: 'Wei', count: 1, since: at, why: 'refused', code: 'brand-new' }] } as const;
     expect(asText(told(refused, undefined, '0.1.0', t, formats(language)), '')).toContain('brand-new');
