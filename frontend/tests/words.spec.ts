@@ -22,7 +22,7 @@ stories('what can be said', (cast) => {
     const text = `begin ${'word '.repeat(3_998)}end.`;
     expect(text).toHaveLength(20_000);
     await tom.writes(tom.composer, `${text}!`);
-    await expect(tom.page.getByText(/1 characters? too many/)).toBeVisible();
+    await expect(tom.page.getByText(/^Too long by 1\./)).toBeVisible();
     await expect(tom.button('Send')).toBeDisabled();
     await tom.says(text);
     await mei.sees(/begin word/);
