@@ -65,17 +65,18 @@ func newMachine(ctx context.Context, h *history, dir, name, address string) (*ma
 	return m, syscall.Mount("tmpfs", m.disk, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", diskBytes))
 }
 
-// on starts the program, again and again until it runs: a full disk may keep it off.
+// on starts the program unless it runs, again and again until it does: a full disk
+// may keep it off. Of two faults that had ended it the first starts it.
 func (m *machine) on(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for {
+	for m.prog == nil {
 		p, err := crowd.Start(ctx, m.log, m.ready, m.space.Inside(m.line...)...)
 		if err == nil {
 			m.prog = p
 			m.history.add(entry{Who: m.name, What: wasStarted, Note: fmt.Sprint(p.PID())})
 			go m.watch(ctx, p)
-			return nil
+			break
 		}
 		if ctx.Err() != nil {
 			return errors.Join(ctx.Err(), err)
@@ -86,6 +87,7 @@ func (m *machine) on(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
+	return nil
 }
 
 // watch starts a program again that has ended by itself, and says so.
