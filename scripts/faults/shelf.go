@@ -156,8 +156,10 @@ func (p *phone) log(ctx context.Context, s *shelf) (err error) {
 		var said struct {
 			Seq int64 `json:"seq"`
 		}
-		if err := json.Unmarshal(meta, &said); err != nil {
-			return err
+		if len(meta) > 0 { // what the own relay says has none
+			if err := json.Unmarshal(meta, &said); err != nil {
+				return err
+			}
 		}
 		e.Seq = said.Seq
 		switch e.Type {
