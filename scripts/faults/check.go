@@ -56,10 +56,13 @@ type judgement struct {
 	sealed   map[protocol.ID]entry // by envelope id
 	accepted map[protocol.ID]entry
 	mids     map[protocol.ID]protocol.ID // envelope id by mid
+	// What came back because a clock was ahead, by envelope id. A home writes it again,
+	// under another envelope id and the same mid; the phones here do not, as apps would.
+	ahead map[protocol.ID]bool
 }
 
 func newJudge(e ending) *judgement {
-	j := &judgement{ending: e, shelves: map[string]shelf{}, sealed: map[protocol.ID]entry{}, accepted: map[protocol.ID]entry{}, mids: map[protocol.ID]protocol.ID{}}
+	j := &judgement{ending: e, shelves: map[string]shelf{}, sealed: map[protocol.ID]entry{}, accepted: map[protocol.ID]entry{}, mids: map[protocol.ID]protocol.ID{}, ahead: map[protocol.ID]bool{}}
 	for _, s := range e.Shelves {
 		j.shelves[s.Who] = s
 	}
@@ -71,7 +74,21 @@ func newJudge(e ending) *judgement {
 			j.accepted[h.Env] = h
 		}
 	}
+	for _, h := range e.History {
+		if h.What == wasReturned && h.Code == protocol.CodeClockAhead && j.sealed[h.Env].Who == h.Who {
+			j.ahead[h.Env] = true
+		}
+	}
 	return j
+}
+
+// original is the envelope id of the letter in a row of a log: of one that was
+// written again, what it was at first.
+func (j *judgement) original(row entry) protocol.ID {
+	if id, ok := j.mids[row.Mid]; ok && !row.Mid.IsZero() && j.ahead[id] && j.sealed[id].Who == row.From {
+		return id
+	}
+	return row.Env
 }
 
 func letterOf(e entry) string {
@@ -98,7 +115,7 @@ func (j *judgement) once() (broken []string) {
 		found[who] = map[protocol.ID]int{}
 		for _, row := range s.Rows {
 			if row.What == wasDelivered {
-				found[who][row.Env]++
+				found[who][j.original(row)]++
 			}
 		}
 	}
@@ -106,7 +123,7 @@ func (j *judgement) once() (broken []string) {
 		if n := found[e.Who][id]; n != 1 {
 			broken = append(broken, fmt.Sprintf("%s is %d times with its writer", letterOf(e), n))
 		}
-		if n := found[e.To][id]; !j.Shut[e.To] && n != 1 {
+		if n := found[e.To][id]; !j.Shut[e.To] && n != 1 && !(j.ahead[id] && n == 0) {
 			broken = append(broken, fmt.Sprintf("%s is %d times with its reader", letterOf(e), n))
 		}
 	}
@@ -170,9 +187,22 @@ func (j *judgement) order() (broken []string) {
 }
 
 func (j *judgement) sent() (broken []string) {
-	look := func(where string, row entry) {
+	// Of one row no more than its envelope is known where nobody has opened it.
+	type pair struct{ from, to string }
+	may, again := map[pair]int{}, map[pair]map[protocol.ID]bool{}
+	for id := range j.ahead {
+		may[pair{j.sealed[id].Who, j.sealed[id].To}]++
+	}
+	look := func(where, who string, row entry) {
 		e, ok := j.sealed[row.Env]
+		on := pair{row.From, who}
 		switch {
+		case j.original(row) != row.Env:
+		case !ok && len(again[on]) < may[on] || again[on][row.Env]:
+			if again[on] == nil {
+				again[on] = map[protocol.ID]bool{}
+			}
+			again[on][row.Env] = true
 		case !ok:
 			broken = append(broken, fmt.Sprintf("%s: envelope %s of %s", where, row.Env, row.From))
 		case e.Hash != row.Hash || e.Who != row.From:
@@ -182,13 +212,13 @@ func (j *judgement) sent() (broken []string) {
 	for who, s := range j.shelves {
 		for _, row := range s.Rows {
 			if row.What == wasDelivered {
-				look("with "+who, row)
+				look("with "+who, who, row)
 			}
 		}
 	}
 	for _, h := range j.History {
 		if h.What == wasDelivered && h.Type == protocol.TypeChat {
-			look("delivered to "+h.Who, h)
+			look("delivered to "+h.Who, h.Who, h)
 		}
 	}
 	return broken
@@ -205,7 +235,7 @@ func (j *judgement) back() (broken []string) {
 	}
 	for who, s := range j.shelves {
 		for _, row := range s.Rows {
-			if row.What != wasReturned {
+			if row.What != wasReturned || j.ahead[row.Env] && j.sealed[row.Env].Who == who {
 				continue
 			}
 			e, ok := j.accepted[row.Env]
@@ -260,7 +290,7 @@ func (j *judgement) ticked() (broken []string) {
 		}
 	}
 	for id, e := range j.accepted {
-		if j.shelves[e.To].Home && !have[id] {
+		if j.shelves[e.To].Home && !have[id] && !j.ahead[id] {
 			broken = append(broken, letterOf(e)+" has no receipt")
 		}
 	}

@@ -147,3 +147,36 @@ func TestBreakagesFitTheSource(t *testing.T) {
 		}
 	}
 }
+
+// A letter that came back because a clock was ahead may be missing, or be there once
+// as its home wrote it again; anything else of the kind is a letter from nowhere.
+func TestWhatCameBackAheadIsWrittenAgain(t *testing.T) {
+	const ben = 1
+	ahead := func(rows ...entry) ending {
+		e := good()
+		two := e.Shelves[ben].Rows[1]
+		e.History = append(e.History, entry{What: wasReturned, Who: "ann", Env: two.Env, To: "ben", Code: protocol.CodeClockAhead})
+		e.Shelves[ben].Rows = append(e.Shelves[ben].Rows[:1:1], rows...)
+		e.Shelves[0].Ticks = e.Shelves[0].Ticks[:1]
+		return e
+	}
+	again := good().Shelves[ben].Rows[1]
+	again.Env, again.Hash[7] = id(77), 1
+	unopened := again
+	unopened.Mid = protocol.ID{}
+	another := unopened
+	another.Env = id(78)
+	for name, c := range map[string]struct {
+		rows   []entry
+		broken []int
+	}{
+		"missing": {nil, nil}, "written again": {[]entry{again}, nil}, "not opened": {[]entry{unopened}, nil},
+		"twice": {[]entry{again, again}, []int{1}}, "one too many": {[]entry{unopened, another}, []int{3}},
+	} {
+		for i, p := range judge(ahead(c.rows...)) {
+			if broken := len(p.Broken) > 0; broken != slices.Contains(c.broken, i) {
+				t.Errorf("%s: %s: %v", name, p.What, p.Broken)
+			}
+		}
+	}
+}
