@@ -19,6 +19,7 @@ import (
 const (
 	batch     = 4 * message.MaxItems // receipts read at a time
 	pause     = time.Minute          // before what failed is tried again
+	retry     = 5 * time.Second      // after the own disk did not take something, as the intake does
 	awayPause = time.Hour            // at most, while a friend's courtyard does not answer
 	forkPause = 30 * time.Minute     // where only the reader's decision helps
 	maxTries  = 200                  // of an errand; then it is given up and counted
@@ -60,7 +61,7 @@ func (o *Outbox) Run(ctx context.Context, put Put, token string) {
 		}
 		if err != nil {
 			o.Logger.Warn("outbox: waiting", "error", err)
-			next = pause
+			next = retry
 		}
 		clock.Until(ctx, o.Clock, next, o.Wake)
 	}
