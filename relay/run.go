@@ -57,8 +57,10 @@ func (r *Relay) Run(ctx context.Context) error {
 	defer done()
 	shutdown := make(chan error, 1)
 	go func() { shutdown <- errors.Join(server.Shutdown(within), metrics.Shutdown(within)) }()
-	r.peers.Stop()
-	r.hub.Stop()
+	var sockets sync.WaitGroup
+	sockets.Go(r.peers.Stop)
+	sockets.Go(r.hub.Stop)
+	sockets.Wait()
 	err = errors.Join(err, <-shutdown)
 	if errors.Is(err, context.DeadlineExceeded) { // somebody was too slow: not now
 		err = errors.Join(server.Close(), metrics.Close())
