@@ -68,11 +68,17 @@ func (c *caller) calls(to *relaytest.Courtyard) *caller {
 
 func (c *caller) write(r link.Request) {
 	c.t.Helper()
-	plaintext, err := protocol.Marshal(r)
-	must(c.t, err)
-	frame, err := c.session.Seal(plaintext)
-	must(c.t, err)
-	must(c.t, c.conn.Write(c.ctx(), websocket.MessageBinary, frame))
+	seals(c.t, c.ctx(), c.conn, c.session, r)
+}
+
+// seals writes a frame of a link.
+func seals(t *testing.T, ctx context.Context, conn *websocket.Conn, session *link.Session, frame any) {
+	t.Helper()
+	plaintext, err := protocol.Marshal(frame)
+	must(t, err)
+	sealed, err := session.Seal(plaintext)
+	must(t, err)
+	must(t, conn.Write(ctx, websocket.MessageBinary, sealed))
 }
 
 func (c *caller) read() link.Response {

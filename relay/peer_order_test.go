@@ -113,11 +113,7 @@ func (c *callee) put() link.Request {
 
 func (c *callee) answers(r link.Response) {
 	c.t.Helper()
-	plaintext, err := protocol.Marshal(r)
-	must(c.t, err)
-	frame, err := c.session.Seal(plaintext)
-	must(c.t, err)
-	must(c.t, c.conn.Write(c.ctx, websocket.MessageBinary, frame))
+	seals(c.t, c.ctx, c.conn, c.session, r)
 }
 
 // A relay refuses what follows a refused letter, until that comes again. So nothing

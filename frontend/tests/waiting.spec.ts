@@ -120,6 +120,13 @@ stories('with parts gone', (cast, homeless) => {
     await mei.says('your lights are out');
     await mei.hasTick('your lights are out', 'Accepted by the courtyard');
     await mei.reads(`Waiting for ${tomsName}’s home. You may close the app; it goes by itself.`);
+    await mei.leaves();
+    await mei.goesTo('Me');
+    await mei.follows('Diagnostics');
+    await mei.reads(new RegExp(`^1 letter for the home of ${tomsName}, since .*they wait at the courtyard\\.$`, 'u'));
+    await mei.leaves();
+    await mei.goesTo('Chats');
+    await mei.opensChatWith(tomsName);
     await tomsHome.program.start();
     await mei.hasTick('your lights are out', `Safe in ${tomsName}’s home`);
     await mei.readsNowhere(`Waiting for ${tomsName}’s home`);

@@ -7,7 +7,7 @@ import { tickOf } from './conversation';
 import { codeOf } from './failure';
 import type { Session } from './session';
 import type { Uid } from './types';
-import { PATIENCE as WAITS } from './waiting';
+import { PATIENCE } from './waiting';
 
 /** Letters to or from one person, counted. */
 export interface Waiter {
@@ -52,7 +52,7 @@ export interface Diagnosis {
 }
 
 /** for the courtyard's answer, ms: who looks is waiting */
-const PATIENCE = 5_000;
+const ANSWER = 5_000;
 /** messages looked at in each conversation */
 const NEWEST = 200;
 
@@ -78,7 +78,7 @@ export async function diagnose(session: Session): Promise<Diagnosis> {
 async function ask({ api, platform }: Session): Promise<Diagnosis['courtyard']['answer']> {
   const asked = platform.now();
   try {
-    const { version, time } = await api.relay(PATIENCE);
+    const { version, time } = await api.relay(ANSWER);
     const heard = platform.now();
     return { version, took: heard - asked, lead: time - (asked + heard) / 2 };
   } catch (error) {
@@ -111,7 +111,7 @@ async function restingOf({ store, talks, self, chains }: Session): Promise<reado
     const marks = { theirs: (await store.log.talk(uid))?.theirs ?? 0, friendHome: chains.held(uid)?.home(self.now()) !== undefined };
     for (const event of await store.log.page(uid, undefined, NEWEST)) {
       const at = event.accepted;
-      if (event.author !== self.id || event.way || at === undefined || self.now() - at < WAITS || tickOf(event, marks) !== 'accepted') continue;
+      if (event.author !== self.id || event.way || at === undefined || self.now() - at < PATIENCE || tickOf(event, marks) !== 'accepted') continue;
       gather(found, uid, { name, count: 1, since: at });
     }
   }

@@ -79,7 +79,7 @@ export class Friends {
     const mid = randomBytes(16);
     const now = self.now();
     const declined = before?.rest?.[DECLINED];
-    const entry = { ...this.#entry(uid, { name: handle.username, state: 'asked', since: now, mid }), ...(declined === undefined ? {} : { rest: { [DECLINED]: declined } }) };
+    const entry = { ...this.#entry(uid, { name: handle.username, state: 'asked', since: now, mid }), rest: declined === undefined ? {} : { [DECLINED]: declined } };
     await vault.change((data) => withFriend(data, named(entry, name)));
     try {
       await this.#around.sendNow({
@@ -329,11 +329,11 @@ export class Friends {
   }
 }
 
-/** In a friend's entry of the vault: a name that nobody has confirmed yet; why a request came back; and this. */
+/** In a friend's entry of the vault: a name that nobody has confirmed yet; why a request came back; when they declined one, ms. */
 const CLAIMED = 'claimed';
 export const RETURNED = 'returned';
-/** when they declined a request, ms: another one within a day does not reach them */
 const DECLINED = 'declined';
+/** Within it another request does not reach them. */
 const DAY = 86_400_000;
 
 interface Name {

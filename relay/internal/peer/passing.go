@@ -74,8 +74,8 @@ func (c *courier) advance(ctx context.Context, l *lane) (on bool, err error) {
 	}
 	for _, parcel := range page {
 		if l.flies(parcel.N) {
-			// It went before one that was refused, so it is going to be refused as well.
-			// Nothing new may go until that has been heard, or it would overtake it.
+			// It went before something was to go again. Where that was refused it is going to be
+			// refused as well, and what is newer would overtake it: until it is answered nothing goes.
 			return on, nil
 		}
 		if l.passes(parcel) {
