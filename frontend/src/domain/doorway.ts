@@ -137,13 +137,13 @@ export class Doorway implements ConnectionListener {
   }
 
   async #take(rows: readonly Row[]): Promise<void> {
-    const { inbox, platform } = this.#session;
+    const { inbox, shrug } = this.#session;
     try {
       await inbox.take(rows, {}, true);
     } catch (error) {
       if (codeOf(error) !== 'internal') throw error;
       // One of them trips this program. The others shall not wait for it for ever; it stays at the relay or at home.
-      platform.report(error);
+      shrug(error);
       for (const row of rows) {
         await inbox.take([row], {}, true).catch((each: unknown) => {
           if (codeOf(each) !== 'internal') throw each;
@@ -153,11 +153,11 @@ export class Doorway implements ConnectionListener {
   }
 
   live(env: Json): void {
-    const { homeLink, inbox, platform } = this.#session;
+    const { homeLink, inbox, shrug } = this.#session;
     try {
       const envelope = readEnvelope(env);
       if (envelope.type === 'link') homeLink.receive(envelope);
-      else inbox.live(envelope).catch(platform.report);
+      else inbox.live(envelope).catch(shrug);
     } catch (error) {
       if (!isProblem(error)) throw error;
     }
@@ -212,7 +212,7 @@ export class Doorway implements ConnectionListener {
 
   #stands(change: Partial<Standing>): void {
     this.#standing = { ...this.#standing, ...change };
-    if (change.home) this.#session.store.saveSetting('home', change.home).catch(this.#session.platform.report);
+    if (change.home) this.#session.store.saveSetting('home', change.home).catch(this.#session.shrug);
     this.#session.changed();
   }
 }

@@ -172,7 +172,7 @@ export class Session {
   start(): void {
     this.#unwatch = this.platform.watch((turn) => {
       if (turn === 'shown' && this.linked) this.presence.arrive();
-      else if (turn === 'hidden') this.talks.saveDrafts().catch(this.platform.report);
+      else if (turn === 'hidden') this.talks.saveDrafts().catch(this.shrug);
     });
     this.connection.start();
   }
@@ -260,7 +260,7 @@ export class Session {
   /** Tells everybody of what was committed. Resolves when it is on the screens of this tab; it never rejects. */
   written(written: Written): Promise<void> {
     for (const event of written.fresh) if (event.author === event.peer) this.presence.wrote(event.peer);
-    if (written.orphans.length > 0) this.store.files.forget(written.orphans).catch(this.platform.report);
+    if (written.orphans.length > 0) this.store.files.forget(written.orphans).catch(this.shrug);
     if (written.changes.length === 0) return Promise.resolve();
     this.tabs.say({ what: 'log', changes: written.changes });
     return this.talks.apply(written.changes);
@@ -364,7 +364,7 @@ export class Session {
         this.store.log
           .refused(this.self.id, row.order, failure, retry)
           .then((written) => this.written(written))
-          .catch(this.platform.report);
+          .catch(this.shrug);
       },
       progress: () => {
         this.talks.refresh();

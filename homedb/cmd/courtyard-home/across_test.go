@@ -80,7 +80,7 @@ func TestTwoCourtyardsKilledInTurn(t *testing.T) {
 
 	for _, w := range []struct{ mine, theirs *hometest.App }{{wei, mei}, {mei, wei}} {
 		w.mine.Again()
-		hometest.Until(t, "everything is over there", func() bool { return len(w.mine.Outbound()) == 0 })
+		w.mine.Carried()
 	}
 	for who, dir := range map[*hometest.App]string{wei: eastHome, mei: westHome} {
 		hometest.Until(t, who.Username+"'s home is connected", func() bool {

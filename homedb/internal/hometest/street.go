@@ -7,6 +7,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/courtyard-social/courtyard/homedb/internal/clock"
 	"github.com/courtyard-social/courtyard/homedb/internal/gate"
@@ -97,14 +98,28 @@ type Parcel struct {
 	Code string       `json:"code"`
 }
 
-// Outbound are the letters of this person that wait for other courtyards.
-func (a *App) Outbound() []Parcel {
+// Waiting asks for the letters of this person that wait for other courtyards until
+// they are what is wanted. The relay allows 60 questions a minute.
+func (a *App) Waiting(what string, wanted func([]Parcel) bool) {
 	a.Helper()
-	var answer struct {
-		Rows []Parcel `json:"rows"`
-	}
-	a.must(a.Get("/api/1/outbound", &answer))
-	return answer.Rows
+	var asked time.Time
+	Until(a.TB, what, func() bool {
+		if time.Since(asked) < 1100*time.Millisecond {
+			return false
+		}
+		asked = time.Now()
+		var answer struct {
+			Rows []Parcel `json:"rows"`
+		}
+		a.must(a.Get("/api/1/outbound", &answer))
+		return wanted(answer.Rows)
+	})
+}
+
+// Carried waits until nothing of this person waits for other courtyards.
+func (a *App) Carried() {
+	a.Helper()
+	a.Waiting("nothing waits for other courtyards", func(rows []Parcel) bool { return len(rows) == 0 })
 }
 
 // process is a relay that runs as a program.

@@ -48,11 +48,6 @@ func (s *street) back(c *hometest.Courtyard, people ...*hometest.App) {
 // later moves the clock of both courtyards.
 func (s *street) later(d time.Duration) { s.east.Clock.Advance(d) }
 
-func (s *street) carried(t *testing.T, a *hometest.App) {
-	t.Helper()
-	hometest.Until(t, "nothing waits for other courtyards", func() bool { return len(a.Outbound()) == 0 })
-}
-
 func TestFriendsInAnotherCourtyard(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, database func(*household.Config)) {
 		s := newStreet(t, database)
@@ -86,8 +81,8 @@ func TestFriendsInAnotherCourtyard(t *testing.T) {
 		if e := log.LogHas("the letter", is(first)); string(e.Body) != "null" {
 			t.Errorf("a deleted text is still there: %s", e.Body)
 		}
-		s.carried(t, s.wei)
-		s.carried(t, s.mei)
+		s.wei.Carried()
+		s.mei.Carried()
 		for _, l := range []*hometest.Linked{log, there} {
 			seen := map[protocol.ID]bool{}
 			for _, e := range l.Log() {
@@ -147,7 +142,7 @@ func TestFirstContactWhileTheirCourtyardIsAway(t *testing.T) {
 		s := newStreet(t, database)
 		s.home.Stop()
 		sent := s.mei.Says(s.wei, "the first word")
-		s.carried(t, s.mei)
+		s.mei.Carried()
 		s.west.Stop()
 		s.home.Start()
 		hometest.Until(t, "it is kept at home", func() bool { return s.wei.Kept() == 0 })
@@ -178,7 +173,7 @@ func TestReceiptsWhileTheirCourtyardIsAway(t *testing.T) {
 		s.mei.Ticked(s.mei.Says(s.wei, "one"))
 		s.home.Stop()
 		sent := s.mei.Says(s.wei, "two")
-		s.carried(t, s.mei)
+		s.mei.Carried()
 		s.west.Stop()
 		s.later(time.Hour)
 		s.home.Start()
@@ -186,8 +181,8 @@ func TestReceiptsWhileTheirCourtyardIsAway(t *testing.T) {
 		s.wei.Close()
 		s.wei.Connect()
 		s.wei.Links().LogHas("the letter", is(sent))
-		hometest.Until(t, "the receipt waits at the own relay", func() bool {
-			return slices.ContainsFunc(s.wei.Outbound(), func(p hometest.Parcel) bool { return p.To == s.mei.UID })
+		s.wei.Waiting("the receipt waits at the own relay", func(rows []hometest.Parcel) bool {
+			return slices.ContainsFunc(rows, func(p hometest.Parcel) bool { return p.To == s.mei.UID })
 		})
 		s.back(s.west, s.mei)
 		s.mei.Ticked(sent)
@@ -205,7 +200,7 @@ func TestLettersThatComeBack(t *testing.T) {
 		// The last she says: the receipt for it comes back, and is nobody's business.
 		s.home.Stop()
 		late := s.mei.Says(s.wei, "I have blocked you")
-		s.carried(t, s.mei)
+		s.mei.Carried()
 		s.mei.Contact(s.wei, "block")
 		s.home.Start()
 		s.wei.TakenOver(s.home)
@@ -309,7 +304,7 @@ func TestAFileThatComesLongAfterItsLetter(t *testing.T) {
 	s.home.Start()
 	s.wei.TakenOver(s.home)
 	s.mei.Uploads(s.wei, file, sealed)
-	s.carried(t, s.mei)
+	s.mei.Carried()
 	s.later(7 * time.Hour)
 	s.wei.Close()
 	s.wei.Connect()
@@ -359,7 +354,7 @@ func TestAHouseTickThatWaitedTooLong(t *testing.T) {
 		s.mei.Links().LogHas("the house tick", func(e hometest.Event) bool { return e.Mid == first.Mid && e.Home > 0 })
 		s.home.Stop()
 		sent := s.mei.Says(s.wei, "late news")
-		s.carried(t, s.mei)
+		s.mei.Carried()
 		s.west.Stop()
 		s.later(time.Hour)
 		s.home.Start()
@@ -406,7 +401,7 @@ func TestWhoAsksAgainAsksWithAKeyOfToday(t *testing.T) {
 	lost := s.mei.Sends(s.wei.UID, hometest.Draft{Type: "chat", Kind: "text", Body: message.Text{Text: "nobody can read this"},
 		Slots: []protocol.Key32{nobodys.Public(), s.mei.UEKOf(s.mei.UID).Key}})
 	s.mei.Says(s.wei, "but this")
-	s.carried(t, s.mei)
+	s.mei.Carried()
 	s.west.Stop()
 	s.later(time.Hour)
 	s.home.Start()

@@ -25,13 +25,8 @@ func (s *street) reconnects() {
 // for any.
 func (s *street) waits(t *testing.T, code string) {
 	t.Helper()
-	asked := time.Time{} // 60 times a minute are allowed
-	hometest.Until(t, "something waits for "+code, func() bool {
-		if time.Since(asked) < 600*time.Millisecond {
-			return false
-		}
-		asked = time.Now()
-		return slices.ContainsFunc(s.wei.Outbound(), func(p hometest.Parcel) bool { return code == "" || p.Code == code })
+	s.wei.Waiting("something waits for "+code, func(rows []hometest.Parcel) bool {
+		return slices.ContainsFunc(rows, func(p hometest.Parcel) bool { return code == "" || p.Code == code })
 	})
 }
 
@@ -100,7 +95,7 @@ func TestLettersOfATimeThatNeverWas(t *testing.T) {
 		if got.Hash == words.Hash || got.Envelope.TS >= words.Envelope.TS || got.Meta.Clock != words.Envelope.TS {
 			t.Errorf("%+v", got)
 		}
-		s.carried(t, s.wei)
+		s.wei.Carried()
 		s.reconnects() // devices speak with the home by the relay's time
 		log := s.wei.Links()
 		var page struct{ Events []hometest.Event }
