@@ -457,8 +457,17 @@ class Engine implements Courtyard {
 
   async setFindable(yes: boolean): Promise<void> {
     const session = await this.#greeted();
-    await session.api.setFindable(yes);
-    await session.vault.note((data) => ({ ...data, settings: { ...data.settings, findable: yes } }));
+    const note = (findable: boolean): Promise<boolean> =>
+      session.vault.note((data) => ({ ...data, settings: { ...data.settings, findable } }));
+    // Should the page end between the two, the switch shows more than others see, never less.
+    if (yes) await note(true);
+    try {
+      await session.api.setFindable(yes);
+    } catch (error) {
+      if (yes) await note(false);
+      throw error;
+    }
+    if (!yes) await note(false);
   }
 
   async setRelayed(yes: boolean): Promise<void> {

@@ -235,9 +235,12 @@ test.describe('as one likes it', () => {
     await tom.leaves();
     await tom.goesTo('Me');
     await expect(findable(tom)).toBeChecked();
+    // The courtyard knows first, then one's own devices.
     const said = tom.page.waitForResponse((response) => response.url().endsWith('/api/1/settings'));
+    const noted = tom.page.waitForResponse((response) => response.url().endsWith('/api/1/vault') && response.request().method() === 'PUT');
     await tom.taps(findable(tom));
     expect((await said).status()).toBe(200);
+    expect((await noted).status()).toBe(200);
     await tom.reloads();
     await expect(findable(tom)).not.toBeChecked();
     await asks();

@@ -15,7 +15,7 @@ let tom: Person;
 function complaintsOf(person: Person): string[] {
   const heard: string[] = [];
   person.page.on('console', (said) => {
-    if (said.type() === 'error' || said.type() === 'warning') heard.push(said.text());
+    if (said.type() === 'error' || said.type() === 'warning') heard.push(said.text() + ' ' + said.location().url);
   });
   return heard;
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 )
 
@@ -69,7 +70,12 @@ type playwrightSuite struct {
 		Title string `json:"title"`
 		File  string `json:"file"`
 		Tests []struct {
-			Status      string `json:"status"`
+			Status  string `json:"status"`
+			Results []struct {
+				Error struct {
+					Message string `json:"message"`
+				} `json:"error"`
+			} `json:"results"`
 			Annotations []struct {
 				Type        string `json:"type"`
 				Description string `json:"description"`
@@ -111,13 +117,30 @@ func (s playwrightSuite) count(c *counts, out io.Writer) {
 				fmt.Fprintf(out, "skipped: %s: %s: %s\n", spec.File, spec.Title, why)
 			default: // unexpected, and flaky too: a test that passes sometimes has failed
 				c.failed++
-				fmt.Fprintf(out, "FAILED: %s: %s (%s)\n", spec.File, spec.Title, test.Status)
+				why := test.Status
+				for _, r := range test.Results {
+					if r.Error.Message != "" {
+						why = onOneLine(r.Error.Message)
+					}
+				}
+				fmt.Fprintf(out, "FAILED: %s: %s (%s)\n", spec.File, spec.Title, why)
 			}
 		}
 	}
 	for _, inner := range s.Suites {
 		inner.count(c, out)
 	}
+}
+
+var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// onOneLine is the beginning of a message, without colours and line ends.
+func onOneLine(message string) string {
+	words := strings.Join(strings.Fields(colours.ReplaceAllString(message, "")), " ")
+	if runes := []rune(words); len(runes) > 300 {
+		words = string(runes[:300]) + " …"
+	}
+	return words
 }
 
 func readReport(path string, into any) error {

@@ -83,10 +83,11 @@ func TestReadReports(t *testing.T) {
 		{"playwright", `{"suites":[{"title":"join.spec.ts","specs":[
 				{"title":"claims","file":"join.spec.ts","tests":[{"status":"expected"}]}],
 			"suites":[{"title":"inner","specs":[
-				{"title":"sometimes","file":"join.spec.ts","tests":[{"status":"flaky"}]},
+				{"title":"sometimes","file":"join.spec.ts","tests":[{"status":"flaky","results":[
+					{"error":{"message":"\u001b[31mexpected\u001b[39m\n  a tick"}},{}]}]},
 				{"title":"not here","file":"join.spec.ts","tests":[{"status":"skipped","annotations":[{"type":"skip","description":"no camera"}]}]}]}]}],
 			"errors":[{"message":"a worker died"}]}`,
-			playwright, counts{1, 2, 1}, "no camera"},
+			playwright, counts{1, 2, 1}, "sometimes (expected a tick)"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -120,7 +121,7 @@ func playwright(path string) (counts, string, error) {
 func TestSum(t *testing.T) {
 	results := filepath.Join(t.TempDir(), "results")
 	for _, c := range []counts{{3, 0, 0}, {2, 0, 1}} {
-		if failed, err := record(results, "some", c, nil); failed || err != nil {
+		if failed, err := record(results, "some", c, "", nil); failed || err != nil {
 			t.Fatal(failed, err)
 		}
 	}
@@ -129,11 +130,18 @@ func TestSum(t *testing.T) {
 	if failed || err != nil || out.String() != "5 passed, 0 failed, 1 skipped\n" {
 		t.Errorf("sum printed %q, failed %v, %v", out.String(), failed, err)
 	}
-	if failed, err := record(results, "empty", counts{}, nil); !failed || err != nil {
+	if failed, err := record(results, "empty", counts{}, "", nil); !failed || err != nil {
 		t.Errorf("a run without a test must fail: %v, %v", failed, err)
 	}
+	said := failures("ok   p: 1 passed\nFAILED: p TestA\n    a_test.go:9: 1 is not 2\n")
+	if failed, err := record(results, "bad", counts{failed: 1}, said, nil); !failed || err != nil {
+		t.Errorf("a failed test must fail: %v, %v", failed, err)
+	}
+	if raw, err := os.ReadFile(results + ".failed"); err != nil || string(raw) != "FAILED: p TestA\n" {
+		t.Errorf("kept %q of the failures, %v", raw, err)
+	}
 	out.Reset()
-	if failed, _ := sum(results, &out); !failed || out.String() != "5 passed, 1 failed, 1 skipped\n" {
+	if failed, _ := sum(results, &out); !failed || out.String() != "5 passed, 2 failed, 1 skipped\n" {
 		t.Errorf("sum printed %q, failed %v", out.String(), failed)
 	}
 }

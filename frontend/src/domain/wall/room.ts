@@ -75,11 +75,11 @@ export class Walls implements WallRoom {
     await walls.#reload(false);
     await walls.#clear();
     session.wallNews = (from) => {
-      (from === 'tab' ? walls.#reload(false) : walls.#tend()).catch(session.shrug);
+      (from === 'tab' ? walls.#reload(false) : walls.#tend(true)).catch(session.shrug);
     };
     const look = (): void => {
       const linked = courtyard.state.link === 'online';
-      if (linked && !walls.#linked) walls.#tend().catch(session.shrug);
+      if (linked && !walls.#linked) walls.#tend(false).catch(session.shrug);
       if (!linked && walls.#linked) walls.#current = false;
       walls.#linked = linked;
     };
@@ -320,11 +320,11 @@ export class Walls implements WallRoom {
     }
   }
 
-  /** With each connection, and when another of one's devices has written. */
-  async #tend(): Promise<void> {
+  /** With each connection, and when the own wall `grew`: another of one's devices has written. */
+  async #tend(grew: boolean): Promise<void> {
     await this.#session.greeted();
     await this.#publishing.send();
-    await this.#publishing.renew();
+    if (grew || this.public) await this.#publishing.renew();
     if (this.#visits > 0) await this.refresh();
   }
 
