@@ -29,6 +29,7 @@ const (
 	// Patience is how long a program may take to be ready, and to answer.
 	Patience     = time.Minute
 	stopPatience = 15 * time.Second
+	quitPatience = 5 * time.Second
 )
 
 // Start runs a command line, with what it complains of appended to the file log,
@@ -156,7 +157,8 @@ func (p *Program) Kill() error {
 	return nil
 }
 
-// Stop ends the program politely and waits until it is gone.
+// Stop ends the program politely and waits until it is gone. One that takes too
+// long writes what it was doing into its log, and is killed.
 func (p *Program) Stop() error {
 	if err := p.Signal(syscall.SIGTERM); err != nil {
 		return err
@@ -166,5 +168,12 @@ func (p *Program) Stop() error {
 		return nil
 	case <-time.After(stopPatience):
 	}
-	return errors.Join(p.Kill(), p.Trouble(errors.New("had to be killed")))
+	slow := p.Trouble(errors.New("had to be killed"))
+	err := p.Signal(syscall.SIGQUIT) // Go's runtime prints where every goroutine stands
+	select {
+	case <-p.ended:
+	case <-time.After(quitPatience):
+		err = errors.Join(err, p.Kill())
+	}
+	return errors.Join(slow, err)
 }
