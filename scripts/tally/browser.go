@@ -108,7 +108,7 @@ func (s playwrightSuite) count(c *counts, out io.Writer) {
 				c.passed++
 			case "skipped":
 				c.skipped++
-				why := "(no reason given)"
+				why := "an earlier test of its story failed"
 				for _, a := range test.Annotations {
 					if a.Description != "" {
 						why = a.Description
