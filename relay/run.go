@@ -77,8 +77,10 @@ func (r *Relay) Run(ctx context.Context) error {
 	if r.tls != nil {
 		err = errors.Join(err, r.tls.Close())
 	}
-	r.peers.Stop()
-	r.hub.Stop()
+	var sockets sync.WaitGroup
+	sockets.Go(r.peers.Stop)
+	sockets.Go(r.hub.Stop)
+	sockets.Wait()
 	err = errors.Join(err, r.turn.Stop(), <-shutdown)
 	if errors.Is(err, context.DeadlineExceeded) { // somebody was too slow: not now
 		err = errors.Join(server.Close(), metrics.Close())

@@ -547,28 +547,48 @@ type settings struct {
 	Findable bool `json:"findable"`
 }
 
-func TestAHomeThatDoesNotReadCostsLittleAndTheSenderIsTold(t *testing.T) {
-	t.Parallel()
-	p := newPair(t, relaytest.Options{})
+// deaf connects a home of Tom's that does not read, and sends to it until the relay
+// takes no more for it.
+func (p *pair) deaf(t *testing.T) (end func()) {
+	t.Helper()
 	keys := p.AddDevice(p.tom, ident.RoleHome, 0)
-	defer p.Silent(p.tom, keys)()
-	refused := protocol.ID{}
-	passed := 0
+	end = p.Silent(p.tom, keys)
 	for range 400 { // 2 MiB wait at the relay, a few more in the sockets of both ends
 		e := p.Envelope(p.tom, p.tom, protocol.TypeLink, 60<<10)
 		e.From.ID, e.To.ID, e.Exp = protocol.UID(p.tom.Phone.ID()), protocol.UID(keys.ID()), e.TS+30_000
 		p.tomPhone.Put(e)
-		passed++
 		if f, ok := p.tomPhone.Now(func(f relaytest.Frame) bool { return f.Op == "refused" }); ok {
 			if f.Code != protocol.CodeUnavailable {
 				t.Fatal(f.Code)
 			}
-			refused = f.ID
-			break
+			return end
 		}
 	}
-	if refused.IsZero() {
-		t.Fatal(passed, "frames were taken for a home that does not read")
-	}
+	end()
+	t.Fatal("everything was taken for a home that does not read")
+	return nil
+}
+
+func TestAHomeThatDoesNotReadCostsLittleAndTheSenderIsTold(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, relaytest.Options{})
+	defer p.deaf(t)()
 	p.meiPhone.Sends(p.chat(10)) // nobody else is kept waiting
+}
+
+// Its writer stands in a write of up to half a minute.
+func TestARelayDoesNotWaitToStopForAHomeThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, relaytest.Options{})
+	defer p.deaf(t)()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		p.Stop()
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(15 * time.Second): // when systemd and scripts/chaos lose patience
+		t.Fatal("it still waits")
+	}
 }

@@ -329,7 +329,11 @@ func (c *courier) connect(ctx context.Context) bool {
 	c.peers.config.Told.Linked("out", 1)
 	out, hungUp := c.heard, make(chan struct{})
 	c.hungUp = hungUp
-	c.peers.all.Go(func() { listen(l, out, hungUp) })
+	c.peers.all.Go(func() {
+		stop := context.AfterFunc(ctx, func() { l.conn.CloseNow() }) //nolint:errcheck // ends what is being written, too
+		defer stop()
+		listen(l, out, hungUp)
+	})
 	if err := c.tellGrant(ctx); err != nil {
 		c.lost(ctx, err)
 		return false

@@ -21,6 +21,7 @@ import (
 const (
 	maxFrame    = 256 << 10 // an envelope of 128 KiB, `for`, and room to spare
 	writeWithin = 30 * time.Second
+	partWithin  = 5 * time.Second // what is still to be written when a socket ends
 	pingEvery   = 30 * time.Second
 	pongWithin  = 15 * time.Second
 	unanswered  = 64      // puts whose answer is not yet written; then a socket is not read
@@ -195,8 +196,8 @@ func (s *socket) live() {
 		}
 	}()
 	s.heart = time.AfterFunc(pingEvery, s.pulse)
-	context.AfterFunc(s.ctx, s.wake) // the last writer, which says goodbye
-	s.poke()                         // writing is true, so this starts nobody
+	context.AfterFunc(s.ctx, s.farewell)
+	s.poke() // writing is true, so this starts nobody
 	go s.write()
 	defer func() {
 		s.end()
@@ -205,6 +206,19 @@ func (s *socket) live() {
 		s.pings.Wait()
 	}()
 	s.read()
+}
+
+// farewell starts the last writer, which says goodbye; a client that does not
+// read is not waited for.
+func (s *socket) farewell() {
+	s.wake()
+	impatient := time.NewTimer(partWithin)
+	defer impatient.Stop()
+	select {
+	case <-s.parted:
+	case <-impatient.C:
+		s.conn.CloseNow() //nolint:errcheck // ends what is being written, and the read
+	}
 }
 
 // depart gives back what a socket holds, however far it came.
