@@ -45,13 +45,14 @@ func (t *town) befall(ctx context.Context, f fault) error {
 		case <-ctx.Done():
 		}
 	}
-	// both begins, waits and ends.
+	// both begins, waits and ends. What has not begun well is ended all the same: a
+	// relay that did not stop in time is down, and has to be started.
 	both := func(begin, end func() error) error {
-		if err := begin(); err != nil {
-			return err
+		err := begin()
+		if err == nil {
+			wait()
 		}
-		wait()
-		return end()
+		return errors.Join(err, end())
 	}
 	// The end must come even if the run is given up.
 	rest := context.WithoutCancel(ctx)
