@@ -57,6 +57,7 @@ test('an invitation says who came in by it, and then offers a new one', async ({
   await stranger.readsNowhere(/your account/);
   await tom.opens(used);
   await tom.reads(`You and ${meisName} are friends already.`);
+  await tom.readsNowhere(/Join as someone else/); // it lets nobody in any more
 });
 
 test('a one-use link that nobody took is no device, and can be withdrawn', async ({ browser }) => {

@@ -162,11 +162,11 @@ async function invited(url: string, link: InviteLink, platform: Platform, api: A
   try {
     const { card } = await verifiedInvite(link, api, abroad);
     const picture = card.picture && bearable(card.picture) ? platform.objectUrl(new Blob([card.picture], { type: 'image/jpeg' })) : undefined;
-    return { kind: 'invite', url, name: card.name, picture, uid, own, friend: held?.state === 'friend', host };
+    return { kind: 'invite', url, name: card.name, picture, uid, own, friend: held?.state === 'friend', spent: false, host };
   } catch (error) {
     if (!isProblem(error, 'invite-unknown')) throw error;
     // The one that made them friends, opened once more; of a friend by name alone it can confirm nothing any more.
-    if (held?.state === 'friend' && held.confirmed) return { kind: 'invite', url, name: held.name, picture: undefined, uid, own, friend: true, host };
+    if (held?.state === 'friend' && held.confirmed) return { kind: 'invite', url, name: held.name, picture: undefined, uid, own, friend: true, spent: true, host };
     return { kind: 'spent' };
   }
 }

@@ -143,8 +143,8 @@ export interface Device {
 /** What stands behind a link or a pasted text. */
 export type Link =
   | { kind: 'claim'; url: string; home: boolean }
-  /** `host`: of the courtyard it comes from, if that is another */
-  | { kind: 'invite'; url: string; name: string; picture: string | undefined; uid: Uid; own: boolean; friend: boolean; host: string | undefined }
+  /** `spent`: it made you friends, and lets nobody in any more; `host`: of the courtyard it comes from, if that is another */
+  | { kind: 'invite'; url: string; name: string; picture: string | undefined; uid: Uid; own: boolean; friend: boolean; spent: boolean; host: string | undefined }
   /** an invitation from another courtyard, and nobody is signed in here */
   | { kind: 'elsewhere'; url: string; host: string }
   | { kind: 'handover'; url: string }
