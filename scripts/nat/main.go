@@ -63,7 +63,7 @@ type lab struct {
 	mei     *person // owns the courtyard and the home; hers is the phone
 	tom     *person // her friend
 	words   int     // written so far
-	picture string  // a file of about 20 MB
+	picture string  // a file of more than 20 MB
 }
 
 func (l *lab) run(ctx context.Context) (err error) {

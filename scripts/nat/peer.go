@@ -36,7 +36,7 @@ type heard struct {
 const (
 	toHome   = "home/1"
 	toFriend = "peer/1"
-	ofCall   = "media"
+	ofCall   = "call/1"
 )
 
 // way tells how the two ends are connected. house is the network of the house, which is

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// uploadSpeed is that of the phone while its photo is interrupted, Mbit/s: 20 MB take half a minute.
+	// uploadSpeed is that of the phone while its photo is interrupted, Mbit/s: a heavy one takes half a minute.
 	uploadSpeed = 6
 	// underWay is how much of the photo has left the phone when its network is swapped.
 	underWay = 4 << 20

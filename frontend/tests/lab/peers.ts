@@ -3,7 +3,7 @@ import type { BrowserContext, Page } from '@playwright/test';
 
 /** One connection that a page has made. Times are since the page was opened, ms. */
 export interface Peer {
-  /** the channel's protocol, such as `home/1`; `media` for a call */
+  /** the channel's protocol, such as `home/1` */
   readonly what: string;
   readonly state: RTCPeerConnectionState;
   readonly connected: number | undefined;
@@ -91,7 +91,7 @@ export async function peersOf(page: Page): Promise<readonly Peer[]> {
       const inbound = all.filter((one) => one.type === 'inbound-rtp');
       const sum = (kind: string, of: string): number => inbound.filter((one) => one['kind'] === kind).reduce((total, one) => total + count(one[of]), 0);
       out.push({
-        what: what !== '' ? what : connection.getTransceivers().length > 0 ? 'media' : 'other',
+        what: what !== '' ? what : 'not told yet',
         state: connection.connectionState,
         connected: connected === undefined ? undefined : Math.round(connected),
         pair: pair === undefined ? undefined : {

@@ -5,6 +5,9 @@ import type { Person } from '../stage/person';
 
 /** What Diagnostics says, once it has looked at the network anew. */
 export async function diagnosis(person: Person): Promise<string> {
+  // A call that goes on may be left for the app.
+  const fold = person.button('Back to the app, keep talking');
+  if (await fold.isVisible()) await person.taps(fold);
   await person.leaves();
   await person.goesTo('Me');
   await person.follows('Diagnostics');
@@ -17,36 +20,33 @@ export async function diagnosis(person: Person): Promise<string> {
   return person.page.getByRole('main').last().innerText();
 }
 
-/** As large as a file may nearly be (20 MiB), once the app has drawn it anew; that keeps a photo in full size at this quality. */
-const WANTED = 20_200_000;
-const QUALITY = 0.92;
-
-/** A photo of noise, which no encoder makes small, of as many pixels as it takes. */
+/**
+ * A photo as heavy as the app sends one: of as many pixels as it keeps (protocol section 8), and of noise, which no encoder
+ * makes small. Colours are kept for four pixels at once, so it has one for each four.
+ */
 export async function makePhoto(person: Person, path: string): Promise<void> {
-  const base64 = await person.page.evaluate(async ({ wanted, quality }) => {
-    const width = 4_000;
-    const draw = (height: number, source: (pen: OffscreenCanvasRenderingContext2D) => void): Promise<Blob> => {
-      const canvas = new OffscreenCanvas(width, height);
-      const pen = canvas.getContext('2d', { alpha: false });
-      if (pen === null) throw new Error('no canvas');
-      source(pen);
-      return canvas.convertToBlob({ type: 'image/jpeg', quality });
-    };
-    const noise = (height: number): Promise<Blob> =>
-      draw(height, (pen) => {
-        const image = pen.createImageData(width, height);
-        for (let at = 0; at < image.data.length; at += 65_536) crypto.getRandomValues(image.data.subarray(at, at + 65_536));
-        for (let at = 3; at < image.data.length; at += 4) image.data[at] = 255;
-        pen.putImageData(image, 0, 0);
-      });
-    const tried = 200;
-    const once = await createImageBitmap(await noise(tried));
-    const { size } = await draw(tried, (pen) => { pen.drawImage(once, 0, 0); });
-    const bytes = new Uint8Array(await (await noise(Math.round((tried * wanted) / size))).arrayBuffer());
+  const base64 = await person.page.evaluate(async () => {
+    const side = 4_096;
+    const canvas = new OffscreenCanvas(side, side);
+    const pen = canvas.getContext('2d', { alpha: false });
+    if (pen === null) throw new Error('no canvas');
+    const strip = 64;
+    const image = pen.createImageData(side, strip);
+    const dice = new Uint8Array(side * strip);
+    for (let top = 0; top < side; top += strip) {
+      for (let at = 0; at < dice.length; at += 65_536) crypto.getRandomValues(dice.subarray(at, at + 65_536));
+      for (let at = 0; at < dice.length; at++) {
+        const [x, y] = [at % side, Math.floor(at / side)];
+        const red = ((dice[(y & ~1) * side + (x & ~1)] ?? 0) & 1) * 255;
+        image.data.set([red, ((dice[at] ?? 0) & 2) * 127.5, 255 - red, 255], 4 * at);
+      }
+      pen.putImageData(image, 0, top);
+    }
+    const bytes = new Uint8Array(await (await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.98 })).arrayBuffer());
     let text = '';
     for (let at = 0; at < bytes.length; at += 8_192) text += String.fromCharCode(...bytes.subarray(at, at + 8_192));
     return btoa(text);
-  }, { wanted: WANTED, quality: QUALITY });
+  });
   writeFileSync(path, Buffer.from(base64, 'base64'));
 }
 
