@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -109,7 +110,7 @@ func TestTwoPortsTellTheSameAddress(t *testing.T) {
 func TestWhatIsRelayedIsCountedForEachPerson(t *testing.T) {
 	t.Parallel()
 	o := calling()
-	o.Config.TurnMonthGiB, o.Config.Metrics = 3, "127.0.0.1:0"
+	o.Config.TurnMonthGiB, o.Config.TurnBandwidth, o.Config.Metrics = 3, 40, "127.0.0.1:0"
 	eachDatabase(t, o, func(t *testing.T, c *relaytest.Courtyard) {
 		mei := c.Owner("mei")
 		meiPhone := c.Connect(mei, mei.Phone)
@@ -121,10 +122,12 @@ func TestWhatIsRelayedIsCountedForEachPerson(t *testing.T) {
 			Bytes       int64  `json:"bytes"`
 		}
 		var seen struct {
-			Month string   `json:"month"`
-			Limit int64    `json:"limit"`
-			Mine  amount   `json:"mine"`
-			All   []amount `json:"all,omitempty"`
+			On     bool     `json:"on"`
+			Month  string   `json:"month"`
+			Limit  int64    `json:"limit"`
+			Second int64    `json:"second"`
+			Mine   amount   `json:"mine"`
+			All    []amount `json:"all,omitempty"`
 		}
 		look := func(s *relaytest.Socket) {
 			t.Helper()
@@ -132,22 +135,30 @@ func TestWhatIsRelayedIsCountedForEachPerson(t *testing.T) {
 			c.Well("GET", "/api/1/traffic", s.Ready.Token, nil, &seen)
 		}
 		look(meiPhone)
-		if seen.Month != c.Clock.Now().UTC().Format("2006-01") || seen.Limit != 3<<30 || seen.Mine != (amount{}) || seen.All != nil {
+		if seen.Month != c.Clock.Now().UTC().Format("2006-01") || seen.Limit != 3<<30 || seen.Second != 5e6 || !seen.On || seen.Mine != (amount{}) || seen.All == nil || len(seen.All) != 0 {
 			t.Fatalf("before anything: %+v", seen)
 		}
-		a, b := allocates(t, meiPhone.Turn(), "turn udp"), allocates(t, tomPhone.Turn(), "turn udp")
+		a := allocates(t, meiPhone.Turn(), "turn udp")
+		if look(meiPhone); !slices.Equal(seen.All, []amount{{"mei", 1, 0}}) {
+			t.Fatalf("before anything passed: %+v", seen)
+		}
+		b := allocates(t, tomPhone.Turn(), "turn udp")
 		must(t, b.CreatePermission(a.at.LocalAddr()))
 		a.says(strings.Repeat("x", 1000), b.at.LocalAddr(), hears(b.at))
 		look(meiPhone)
 		if seen.Mine.Allocations != 1 || seen.Mine.Bytes < 1000 {
 			t.Fatalf("mei sees %+v", seen)
 		}
+		slices.SortFunc(seen.All, func(a, b amount) int { return strings.Compare(a.Username, b.Username) })
 		if len(seen.All) != 2 || seen.All[0].Username != "mei" || seen.All[1].Username != "tom" || seen.All[1].Allocations != 1 || seen.All[1].Bytes < 1000 {
 			t.Fatalf("the owner sees %+v", seen.All)
 		}
 		look(tomPhone)
 		if seen.Mine.Bytes < 1000 || seen.All != nil {
 			t.Fatalf("tom sees %+v", seen)
+		}
+		if a := c.Call("GET", "/api/1/traffic", tomPhone.Ready.Token, nil); bytes.Contains(a.Body, []byte("mei")) || bytes.Contains(a.Body, []byte(`"all"`)) {
+			t.Fatalf("tom is told %s", a.Body)
 		}
 		c.Refused(protocol.CodeUnauthorized, "GET", "/api/1/traffic", "", nil)
 		res, err := http.Get(c.Relay.MetricsURL())
@@ -300,8 +311,12 @@ func TestWithoutTURNOrWithAnothers(t *testing.T) {
 	t.Parallel()
 	c := relaytest.Start(t, relaytest.Options{})
 	mei := c.Owner("mei")
-	if o := c.Connect(mei, mei.Phone).Turn(); len(o.STUN)+len(o.URLs) != 0 || o.Username != "" || o.Code != "" {
+	s := c.Connect(mei, mei.Phone)
+	if o := s.Turn(); len(o.STUN)+len(o.URLs) != 0 || o.Username != "" || o.Code != "" {
 		t.Fatalf("without: %+v", o)
+	}
+	if a := c.Call("GET", "/api/1/traffic", s.Ready.Token, nil); a.Status != 200 || !bytes.Contains(a.Body, []byte(`"on":false`)) {
+		t.Fatalf("without: %d %s", a.Status, a.Body)
 	}
 	urls := []string{"turn:turn.example:5000?transport=udp", "turn:turn.example", "turns:turn.example:443?transport=tcp"}
 	c = relaytest.Start(t, relaytest.Options{Config: relaytest.Config{CallsConfig: relay.CallsConfig{Turn: "auto", TurnServer: urls, TurnSecret: "north"}}})

@@ -178,6 +178,8 @@ func (l *ledger) begin(uid protocol.UID, r *relayed) (*person, bool) {
 	}
 	p.live = append(p.live, r)
 	l.open++
+	l.turnMonth()
+	p.owe(l.month, 0) // so that the owner sees who has one, also if nothing passes
 	return p, true
 }
 

@@ -100,6 +100,20 @@ func TestAPersonHasSixAllocations(t *testing.T) {
 	}
 }
 
+// TestWhoHasAnAllocationIsKnown, though nothing has passed.
+func TestWhoHasAnAllocationIsKnown(t *testing.T) {
+	clock := &clock{time.Unix(1_790_000_000, 0)}
+	b := newBook()
+	l := testLedger(t, b, clock, 0)
+	l.opens(t, mei)
+	if err := l.write(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, known := b.rows[l.month][mei]; !known || n != 0 || len(b.rows[l.month]) != 1 {
+		t.Fatal(b.rows)
+	}
+}
+
 func TestAPersonDoesNotBeginOneAfterTheOther(t *testing.T) {
 	clock := &clock{time.Unix(1_790_000_000, 0)}
 	l := testLedger(t, newBook(), clock, 0)
