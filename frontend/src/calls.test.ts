@@ -185,6 +185,27 @@ describe('a call', () => {
     await over(mei, tom);
   });
 
+  test('goes on in another network, though nothing tells that the socket is dead', async () => {
+    let lent = 0;
+    // This relay lends nothing; what it would lend is other words each time.
+    mei.tab.hears = (frame) => frame.startsWith('{"op":"turn"')
+      ? JSON.stringify({ op: 'turn', stun: [], urls: ['turn:yard.example'], username: String(++lent), credential: 'c', until: mei.tab.now() }) : frame;
+    await rings(mei, tom);
+    await (await tom.app.calls()).accept();
+    await talk(mei, tom);
+    const lines = [lineOf(mei), lineOf(tom)];
+    await until(() => lines.every(({ settled }) => settled));
+    mei.tab.strand();
+    for (const line of lines) line.becomes('disconnected');
+    await until(() => lines.every(({ state }) => state === 'connected'));
+    expect(mei.app.call?.phase).toBe('talking');
+    expect(lent).toBeGreaterThan(1);
+    expect(lineOf(mei).servers).toMatchObject([{ username: String(lent) }]);
+    mei.tab.hears = undefined;
+    (await mei.app.calls()).hangUp();
+    await over(mei, tom);
+  });
+
   test('ends when the page at the other end does, and its note is written when that is opened again', async () => {
     const before = his.messages.length;
     await rings(mei, tom);

@@ -14,9 +14,9 @@ export interface IceServers {
   readonly turn: readonly IceServer[];
 }
 
-/** Empty where the courtyard offers nothing of the kind. Rejects with `offline` without a connection. */
-export async function iceServers(connection: Pick<Connection, 'ask'>): Promise<IceServers> {
-  const answer = await connection.ask('turn').catch((error: unknown) => {
+/** Empty where the courtyard offers nothing of the kind. Rejects with `offline` without a connection, or an answer within `patience`. */
+export async function iceServers(connection: Pick<Connection, 'ask'>, patience?: number): Promise<IceServers> {
+  const answer = await connection.ask('turn', {}, patience).catch((error: unknown) => {
     if (isProblem(error, 'unavailable')) return { stun: [], urls: [] };
     throw error;
   });

@@ -194,10 +194,15 @@ export class Session {
 
   /** Resolves when this connection has been greeted, or the one under way; rejects with `offline` where there is none. */
   async greeted(): Promise<void> {
+    await this.reached();
+    await this.doorway.welcome;
+  }
+
+  /** Resolves when there is a connection, or the one under way is there; rejects with `offline` where there is none. */
+  async reached(): Promise<void> {
     const { state } = this.connection;
     if (state === 'connecting') await this.#online(false);
     else if (state !== 'online') throw new Trouble('offline');
-    await this.doorway.welcome;
   }
 
   /** Waits for the first greeting. Rejects with what stands in the way: `offline` after a while, a vault that does not open. */

@@ -21,7 +21,7 @@ const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 30_000;
 /** From dialling to `ready`. */
 const OPENING = 15_000;
-/** A put that has no answer for so long means that the socket is dead, whatever the browser says. */
+/** What has no answer for so long means that the socket is dead, whatever the browser says. */
 const SILENCE = 15_000;
 /** A socket that was out of sight for longer is not trusted any more. */
 const STALE = 20_000;
@@ -152,8 +152,8 @@ export class Connection {
     this.#send(frameOf(env, undefined, [how]));
   }
 
-  /** Asks the relay for what concerns no envelope. Rejects with its code, or with `offline`. */
-  ask(op: 'turn' | 'where', params: JsonObject = {}): Promise<JsonObject> {
+  /** Asks the relay for what concerns no envelope. Rejects with its code, or with `offline`. `patience`: less than usual. */
+  ask(op: 'turn' | 'where', params: JsonObject = {}, patience = SILENCE): Promise<JsonObject> {
     return new Promise((resolve, reject) => {
       if (!this.#answers) {
         reject(new Problem('unavailable'));
@@ -165,8 +165,13 @@ export class Connection {
       }
       const asked = this.#questions.get(op) ?? [];
       this.#questions.set(op, asked);
-      // One that has been given up is still answered, so it keeps its place.
-      asked.push({ resolve, reject, cancel: this.#platform.after(SILENCE, () => { reject(new Trouble('offline')); }) });
+      const socket = this.#socket;
+      asked.push({
+        resolve, reject,
+        cancel: this.#platform.after(patience, () => {
+          if (this.#socket === socket) this.#fail();
+        }),
+      });
     });
   }
 

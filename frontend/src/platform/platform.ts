@@ -174,6 +174,8 @@ export interface Peer {
   readonly description: Description | undefined;
   channel(label: string, protocol: string, listener: PeerChannelListener): PeerChannel;
   send(track: MediaStreamTrack, stream: MediaStream): PeerTrack;
+  /** What is looked for from now on is looked for with the help of these. */
+  use(servers: readonly IceServer[]): void;
   /** Looks for a path anew with the next offer. */
   restart(): void;
   pair(): Promise<ChosenPair | undefined>;

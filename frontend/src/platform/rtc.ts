@@ -24,9 +24,7 @@ class BrowserPeer implements Peer {
 
   constructor(servers: readonly IceServer[], policy: 'all' | 'relay', listener: PeerListener) {
     this.#listener = listener;
-    const connection = new RTCPeerConnection({
-      iceServers: servers.map(({ urls, ...rest }) => ({ urls: [...urls], ...rest })), iceTransportPolicy: policy, bundlePolicy: 'max-bundle',
-    });
+    const connection = new RTCPeerConnection({ iceServers: listed(servers), iceTransportPolicy: policy, bundlePolicy: 'max-bundle' });
     this.#connection = connection;
     connection.onconnectionstatechange = () => {
       listener.state(connection.connectionState);
@@ -119,6 +117,10 @@ class BrowserPeer implements Peer {
     };
   }
 
+  use(servers: readonly IceServer[]): void {
+    this.#connection.setConfiguration({ ...this.#connection.getConfiguration(), iceServers: listed(servers) });
+  }
+
   restart(): void {
     this.#connection.restartIce();
   }
@@ -162,6 +164,10 @@ class BrowserPeer implements Peer {
     this.#candidates.push(found);
     this.#listener.candidate?.(found);
   }
+}
+
+function listed(servers: readonly IceServer[]): RTCIceServer[] {
+  return servers.map(({ urls, ...rest }) => ({ urls: [...urls], ...rest }));
 }
 
 /** Younger browsers say it with the candidate, older ones beside it. */

@@ -158,7 +158,7 @@ export class TestTab implements Platform {
   readonly browser: TestBrowser;
   readonly deviceName = 'Test · Node';
   readonly #watchers = new Set<(turn: Turn) => void>();
-  readonly #sockets = new Set<() => void>();
+  readonly #sockets = new Set<{ readonly cut: () => void; stranded: boolean }>();
   readonly #timers = new Set<NodeJS.Timeout>();
   visible = true;
   #closed = false;
@@ -200,7 +200,7 @@ export class TestTab implements Platform {
     let open = true;
     const close = (): void => {
       open = false;
-      this.#sockets.delete(cut);
+      this.#sockets.delete(end);
       socket.close();
     };
     const cut = (): void => {
@@ -208,17 +208,18 @@ export class TestTab implements Platform {
       close();
       listener.closed();
     };
-    this.#sockets.add(cut);
+    const end = { cut, stranded: false };
+    this.#sockets.add(end);
     socket.addEventListener('message', ({ data }: { data: unknown }) => {
       const heard = typeof data === 'string' && this.hears ? this.hears(data) : data;
-      if (open && heard !== undefined) listener.message(heard);
+      if (open && !end.stranded && heard !== undefined) listener.message(heard);
     });
     socket.addEventListener('close', cut);
     socket.addEventListener('error', () => undefined);
     return {
       send: (text) => {
         const said = this.says ? this.says(text) : text;
-        if (open && said !== undefined && socket.readyState === NodeSocket.OPEN) socket.send(said);
+        if (open && !end.stranded && said !== undefined && socket.readyState === NodeSocket.OPEN) socket.send(said);
       },
       close,
     };
@@ -226,7 +227,12 @@ export class TestTab implements Platform {
 
   /** All connections break, as when a train enters a tunnel. */
   cut(): void {
-    for (const cut of [...this.#sockets]) cut();
+    for (const { cut } of [...this.#sockets]) cut();
+  }
+
+  /** Nothing of what is open gets through any more, and nobody is told: the device is in another network. */
+  strand(): void {
+    for (const end of this.#sockets) end.stranded = true;
   }
 
   after(ms: number, call: () => void): () => void {
@@ -322,6 +328,6 @@ export class TestTab implements Platform {
     this.#watchers.clear();
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
-    for (const cut of [...this.#sockets]) cut();
+    for (const { cut } of [...this.#sockets]) cut();
   }
 }

@@ -5,7 +5,7 @@
 
 import type { Candidate, ChosenPair, Description, Gathered, IceServer, Peer, PeerChannel, PeerChannelListener, PeerListener, PeerState, PeerTrack, RemoteCandidate, RtcTools } from './platform';
 
-/** everybody's, by the name in their description */
+/** everybody's, by the present name in their description: another one after each restart, as ICE has it */
 const air = new Map<string, TestPeer>();
 
 export class TestRtc implements RtcTools {
@@ -37,8 +37,12 @@ export function reflexive(server: string, port: number, address = '203.0.113.9')
   return { candidate: `candidate:1 1 udp 1677729535 ${address} ${String(port)} typ srflx raddr 0.0.0.0 rport 0`, sdpMid: '0', kind: 'srflx', protocol: 'udp', address, port, server };
 }
 
+function newName(): string {
+  return crypto.randomUUID().slice(0, 8);
+}
+
 export class TestPeer implements Peer {
-  readonly servers: readonly IceServer[];
+  servers: readonly IceServer[];
   readonly policy: 'all' | 'relay';
   /** what the other side told */
   readonly added: RemoteCandidate[] = [];
@@ -46,12 +50,18 @@ export class TestPeer implements Peer {
   restarts = 0;
   readonly #rtc: TestRtc;
   readonly #listener: PeerListener;
-  readonly #name = crypto.randomUUID().slice(0, 8);
+  #name = newName();
+  /** the next offer has another name; the next answer, as its offer has */
+  #begins = false;
+  #follows = false;
   readonly #channels: TestChannel[] = [];
   #state: PeerState = 'new';
   #local: Description | undefined;
   #remote: Description | undefined;
   #other: TestPeer | undefined;
+  /** by which name of the other's */
+  #heard: string | undefined;
+  #met: string | undefined;
   #offering = false;
   #offered = false;
 
@@ -84,6 +94,8 @@ export class TestPeer implements Peer {
     const type = this.#offered ? 'answer' : 'offer';
     this.#offering = type === 'offer';
     this.#offered = false;
+    if (type === 'offer' ? this.#begins : this.#follows) this.#rename();
+    if (type === 'answer' && this.#begins) queueMicrotask(() => this.#listener.negotiate?.());
     this.#local = { type, sdp: `v=0\r\na=ice-ufrag:${this.#name}\r\na=ice-pwd:${'p'.repeat(24)}\r\n` };
     for (const candidate of this.#rtc.candidates) queueMicrotask(() => this.#listener.candidate?.(candidate));
     queueMicrotask(() => this.#listener.candidate?.(undefined));
@@ -97,6 +109,8 @@ export class TestPeer implements Peer {
     this.#remote = description;
     // Nobody may be behind it.
     this.#other = air.get(name);
+    this.#follows = description.type === 'offer' && this.#heard !== undefined && this.#heard !== name;
+    this.#heard = name;
     this.#offered = description.type === 'offer';
     this.#offering = false;
     this.#meet();
@@ -133,8 +147,13 @@ export class TestPeer implements Peer {
     };
   }
 
+  use(servers: readonly IceServer[]): void {
+    this.servers = servers;
+  }
+
   restart(): void {
     this.restarts++;
+    this.#begins = true;
     queueMicrotask(() => this.#listener.negotiate?.());
   }
 
@@ -168,13 +187,24 @@ export class TestPeer implements Peer {
 
   #meet(): void {
     const other = this.#other;
-    if (!other || other.#other !== this || !this.#local || !this.#remote || !other.#local || !other.#remote) return;
+    if (!other || this.#heard !== other.#name || other.#heard !== this.#name || !this.#local || !this.#remote || !other.#local || !other.#remote) return;
+    // Who has found a path says other things over it, or a word comes late: that finds no other one.
+    if (this.#met === other.#name && other.#met === this.#name) return;
+    this.#met = other.#name;
+    other.#met = this.#name;
     for (const each of [this, other]) queueMicrotask(() => { each.becomes('connecting'); });
     if (!this.#rtc.reaches || !other.#rtc.reaches) return;
     queueMicrotask(() => {
       for (const each of [this, other]) each.becomes('connected');
       for (const each of [this, other]) for (const channel of each.#channels) each.#bring(channel);
     });
+  }
+
+  #rename(): void {
+    this.#begins = this.#follows = false;
+    air.delete(this.#name);
+    this.#name = newName();
+    air.set(this.#name, this);
   }
 
   #bring(channel: TestChannel): void {

@@ -82,7 +82,7 @@ export class Line {
   }
 
   /** @param offer of the other side; without one it is ours to make */
-  async connect(offer: Signal | undefined, around: Pick<NegotiationSurroundings, 'servers' | 'relayed' | 'linked' | 'tell'>): Promise<void> {
+  async connect(offer: Signal | undefined, around: Pick<NegotiationSurroundings, 'servers' | 'relayed' | 'renewed' | 'tell'>): Promise<void> {
     if (this.#closed) return;
     const negotiation = new Negotiation(this.#rtc, {
       ...around,

@@ -12,7 +12,7 @@ import { randomBytes } from '../../protocol/primitives';
 import { isProblem } from '../../protocol/problem';
 import type { LogEvent } from '../event';
 import { failureOf, Trouble } from '../failure';
-import { isRelayed, serversFor } from '../peers/servers';
+import { isRelayed, renewedServers, serversFor } from '../peers/servers';
 import type { Session } from '../session';
 import type { CallMedia, CallOver, CallRoom, CallView, Uid } from '../types';
 import { Line } from './line';
@@ -385,7 +385,7 @@ export class Calls implements CallRoom {
     if (this.#standing?.call !== call || this.#line !== line) return;
     await line.connect(offer, {
       servers, relayed: isRelayed(this.#session),
-      linked: () => this.#session.linked,
+      renewed: () => renewedServers(this.#session),
       tell: (signal) => {
         this.#tellSignal(call, signal);
       },

@@ -16,7 +16,7 @@ import { Trouble } from '../failure';
 import type { Session } from '../session';
 import type { Aside, Uid } from '../types';
 import { Negotiation } from './negotiation';
-import { isRelayed, serversFor } from './servers';
+import { isRelayed, renewedServers, serversFor } from './servers';
 
 const LASTS = 10_000;
 /** of one text in a channel, bytes */
@@ -286,7 +286,7 @@ export class Links implements Aside {
     if (!this.#rtc || this.#ways.get(way.peer) !== way) return undefined;
     way.negotiation = new Negotiation(this.#rtc, {
       platform: session.platform, polite, servers, relayed: isRelayed(session),
-      linked: () => session.linked,
+      renewed: () => renewedServers(session),
       tell: (signal) => {
         this.#tell(way, way.peer, { id: way.id, to: way.dev, ...signal });
       },

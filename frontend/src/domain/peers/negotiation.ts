@@ -13,8 +13,12 @@ const GATHERING = 80;
 /** A description without an answer goes again. */
 const UNANSWERED = 4_000;
 /** A path that has gone may come back by itself; then another is looked for. */
-const PATIENCE = 2_000;
-const AGAIN = 4_000;
+const PATIENCE = 1_000;
+/** The first look takes so long, each further one twice as long: two sides that look too often undo each other's. */
+const LOOKS = 8_000;
+const DOUBLED = 2;
+/** Without the courtyard there is nobody to tell. */
+const UNREACHED = 1_000;
 
 export interface NegotiationSurroundings {
   readonly platform: Platform;
@@ -22,7 +26,8 @@ export interface NegotiationSurroundings {
   readonly servers: readonly IceServer[];
   /** no address of one's own is used or told */
   readonly relayed: boolean;
-  readonly linked: () => boolean;
+  /** the present servers, once a path has gone; undefined: the courtyard is not reached either */
+  renewed(): Promise<readonly IceServer[] | undefined>;
   tell(signal: Signal): void;
   state(state: PeerState): void;
   /** what this side brings, before its first description */
@@ -44,7 +49,10 @@ export class Negotiation {
   #closed = false;
   #cancelResend: () => void = () => undefined;
   #cancelCandidates: (() => void) | undefined;
-  #cancelRepair: () => void = () => undefined;
+  /** what is done next about a path that has gone */
+  #repair: { readonly cancel: () => void } | undefined;
+  /** looks for another path since there was one */
+  #looks = 0;
   readonly #unwatch: () => void;
 
   constructor(rtc: RtcTools, around: NegotiationSurroundings) {
@@ -64,7 +72,9 @@ export class Negotiation {
       track: (track, stream) => around.track?.(track, stream),
     });
     this.#unwatch = around.platform.watch((turn) => {
-      if (turn !== 'offline' && turn !== 'hidden' && turn !== 'shown') this.#repairIn(0);
+      if (turn === 'offline' || turn === 'hidden' || turn === 'shown') return;
+      this.#looks = 0;
+      this.#repairIn(0);
     });
   }
 
@@ -90,7 +100,7 @@ export class Negotiation {
     this.#unwatch();
     this.#cancelResend();
     this.#cancelCandidates?.();
-    this.#cancelRepair();
+    this.#leave();
     this.peer.close();
   }
 
@@ -125,6 +135,7 @@ export class Negotiation {
   }
 
   async #hear({ sdp, candidates = [] }: Signal): Promise<void> {
+    if (sdp?.type === 'offer' && this.#repair) await this.#join();
     if (this.#closed) return;
     if (sdp) {
       const collides = sdp.type === 'offer' && (this.#offering || !this.peer.settled);
@@ -168,19 +179,49 @@ export class Negotiation {
   }
 
   #stands(state: PeerState): void {
-    if (state === 'connected') this.#cancelRepair();
-    else if (state === 'disconnected') this.#repairIn(PATIENCE);
+    if (state === 'connected') {
+      this.#leave();
+      this.#looks = 0;
+    } else if (state === 'disconnected') this.#repairIn(PATIENCE);
     else if (state === 'failed') this.#repairIn(this.#around.polite ? PATIENCE : 0);
     this.#around.state(state);
   }
 
   /** Looks for another path, until there is one. */
   #repairIn(ms: number): void {
-    this.#cancelRepair();
-    this.#cancelRepair = this.#around.platform.after(ms, () => {
-      if (this.#closed) return;
-      if (this.#prepared && this.#around.linked() && this.peer.settled) this.peer.restart();
-      if (this.peer.state !== 'connected') this.#repairIn(AGAIN);
-    });
+    this.#leave();
+    if (this.#closed) return;
+    const repair = {
+      cancel: this.#around.platform.after(ms, () => {
+        this.#look(repair).catch(this.#around.platform.report);
+      }),
+    };
+    this.#repair = repair;
+  }
+
+  #leave(): void {
+    this.#repair?.cancel();
+    this.#repair = undefined;
+  }
+
+  async #look(repair: object): Promise<void> {
+    const told = this.#prepared && (await this.#renew());
+    if (this.#repair !== repair) return;
+    if (told && this.peer.settled) this.peer.restart();
+    if (this.peer.state === 'connected') this.#leave();
+    else this.#repairIn(told ? LOOKS * DOUBLED ** Math.min(this.#looks++, 2) : UNREACHED);
+  }
+
+  /** They look for another path already: this side has its say in the answer. */
+  async #join(): Promise<void> {
+    this.#repairIn(LOOKS);
+    await this.#renew();
+  }
+
+  /** @returns whether the courtyard is reached */
+  async #renew(): Promise<boolean> {
+    const servers = await this.#around.renewed();
+    if (servers && !this.#closed) this.peer.use(servers);
+    return servers !== undefined;
   }
 }
