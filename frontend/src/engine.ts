@@ -28,6 +28,7 @@ import * as say from './domain/say';
 import { Session } from './domain/session';
 import { devicesOf, OUT, snapshot, STARTING } from './domain/snapshot';
 import type { CallView, Courtyard, Device, Link, Mid, Pairing, Person, RecoveryCard, State, Talk, TalkView, Uid } from './domain/types';
+import type { Traffic } from './domain/traffic';
 import { revokeDevice } from './domain/upkeep';
 import type { Walls } from './domain/wall/room';
 import type { AccountRecord } from './store/schema';
@@ -453,6 +454,11 @@ class Engine implements Courtyard {
   async courtyards(): Promise<Courtyards> {
     const session = await this.#in();
     return new (await import('./domain/courtyards')).Courtyards(session);
+  }
+
+  async traffic(): Promise<Traffic> {
+    const session = await this.#in();
+    return (await import('./domain/traffic')).traffic(session);
   }
 
   async setFindable(yes: boolean): Promise<void> {

@@ -6,6 +6,7 @@
 import type { Courtyards } from './courtyards';
 import type { Diagnosis } from './diagnosis';
 import type { NetworkReport } from './direct';
+import type { Traffic } from './traffic';
 import type { WallRoom } from './wall/types';
 
 export type Uid = string;
@@ -360,6 +361,8 @@ export interface Courtyard {
   network(fresh: boolean): Promise<NetworkReport>;
   /** whom one refuses, and what the owner decides */
   courtyards(): Promise<Courtyards>;
+  /** what went by way of the courtyard this month */
+  traffic(): Promise<Traffic>;
 
   devices(): readonly Device[];
   revoke(id: string): Promise<void>;

@@ -7,6 +7,7 @@ import { friends } from './friends';
 import { me } from './me';
 import { notify } from './notify';
 import { talk } from './talk';
+import { traffic } from './traffic';
 import { wall } from './wall';
 
-export const rooms: RoomWords = { ...door, ...call, ...courtyards, ...talk, ...friends, ...wall, ...me, ...notify, ...errors };
+export const rooms: RoomWords = { ...door, ...call, ...courtyards, ...talk, ...traffic, ...friends, ...wall, ...me, ...notify, ...errors };

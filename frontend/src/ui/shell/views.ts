@@ -13,6 +13,7 @@ export const views = {
   person: () => import('../friends/Person.svelte'),
   me: () => import('../me/Me.svelte'),
   courtyards: () => import('../me/Courtyards.svelte'),
+  traffic: () => import('../me/Traffic.svelte'),
   diagnostics: () => import('../me/Diagnostics.svelte'),
   myPage: () => import('../me/MyPage.svelte'),
   alarms: () => import('./Alarms.svelte'),
