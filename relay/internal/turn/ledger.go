@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// perPerson bounds the allocations of a person's devices. A call needs one or
-	// two; a change of network leaves the former ones until they time out.
+	// perPerson bounds the allocations of a person's devices. A browser makes three
+	// for a call, as it has three ways here, and uses one. A change of network leaves
+	// the former ones: see yield.
 	perPerson = 6
 	// mostAllocations bounds everybody's: each holds a port, a descriptor and about
 	// 12 KiB.

@@ -132,8 +132,8 @@ func TestAMonthIsCountedWrittenDownAndForgotten(t *testing.T) {
 	b := newBook()
 	l := testLedger(t, b, clock, 1000)
 	r := l.opens(t, mei)
-	r.out.count(300)
-	r.in.count(200)
+	r.out.count(300, 0)
+	r.in.count(200, 0)
 	if _, n := l.used(mei); n != 500 {
 		t.Fatal(n)
 	}
@@ -154,7 +154,7 @@ func TestAMonthIsCountedWrittenDownAndForgotten(t *testing.T) {
 		t.Fatal(b)
 	}
 	// At the limit nothing new is begun, and what there is is not renewed.
-	r.out.count(500)
+	r.out.count(500, 0)
 	l.refuses(t, mei, refusedMonth)
 	if !l.spent(mei) || l.spent(tom) {
 		t.Fatal("spent")
@@ -166,7 +166,7 @@ func TestAMonthIsCountedWrittenDownAndForgotten(t *testing.T) {
 	// The next month begins at nothing; an allocation goes on.
 	clock.at = clock.at.Add(2 * time.Minute)
 	r = l.opens(t, mei)
-	r.in.count(70)
+	r.in.count(70, 0)
 	l.end(r.person, r)
 	write()
 	if _, n := l.used(mei); n != 70 || b.rows["2026-11"][mei] != 1000 || b.rows["2026-12"][mei] != 70 {

@@ -22,12 +22,14 @@ var (
 	errPacket  = errors.New("turn: not a UDP address")
 )
 
-// flow is what went in one direction.
-type flow struct{ packets, bytes atomic.Int64 }
+// flow is what went in one direction, and when something did last (the outbox's
+// clock); at first, when the allocation was made.
+type flow struct{ packets, bytes, last atomic.Int64 }
 
-func (f *flow) count(n int) {
+func (f *flow) count(n int, now int64) {
 	f.packets.Add(1)
 	f.bytes.Add(int64(n))
+	f.last.Store(now)
 }
 
 func (f *flow) merge(other *flow) {
@@ -89,10 +91,11 @@ func (r *relayed) WriteTo(p []byte, addr net.Addr) (int, error) {
 			return len(p), nil
 		}
 	}
-	if !r.pass(len(p)) {
+	now := r.server.outbox.Now()
+	if !r.pass(len(p), now) {
 		return len(p), nil
 	}
-	r.out.count(len(p))
+	r.out.count(len(p), now)
 	return len(p), r.Send(p, to)
 }
 
@@ -123,16 +126,17 @@ func (r *relayed) heard(n int, from netip.AddrPort) *net.UDPAddr {
 	if at := r.server.addresses.hidden[from.Addr()]; at != nil && at.open(from.Port()) {
 		from = netip.AddrPortFrom(at.seen, from.Port())
 	}
-	if !r.pass(n) {
+	now := r.server.outbox.Now()
+	if !r.pass(n, now) {
 		return nil
 	}
-	r.in.count(n)
+	r.in.count(n, now)
 	return r.known(from)
 }
 
 // pass takes from what the person may have relayed a second.
-func (r *relayed) pass(n int) bool {
-	if r.person.bucket.take(r.server.outbox.Now(), int64(n), r.server.config.BytesPerSecond) {
+func (r *relayed) pass(n int, now int64) bool {
+	if r.person.bucket.take(now, int64(n), r.server.config.BytesPerSecond) {
 		return true
 	}
 	r.server.dropped.add(droppedRate)
@@ -191,6 +195,8 @@ func (g *generator) AllocatePacketConn(wanted pion.AllocateListenerConfig) (net.
 		return nil, nil, errNoRelay
 	}
 	r := &relayed{server: g.server, at: at, device: d, began: g.server.config.Now()}
+	r.out.last.Store(g.server.outbox.Now())
+	r.in.last.Store(g.server.outbox.Now())
 	if r.person, ok = g.server.ledger.begin(d.uid, r); !ok {
 		g.server.refused.add(refusedQuota)
 		return nil, nil, errQuota

@@ -268,6 +268,9 @@ func (s *Server) quota(userID, _ string, _ net.Addr) bool {
 		return false
 	}
 	reason, ok := s.ledger.may(d.uid)
+	if reason == refusedQuota && s.yield(d.uid) {
+		reason, ok = s.ledger.may(d.uid)
+	}
 	if !ok {
 		s.refused.add(reason)
 	}
