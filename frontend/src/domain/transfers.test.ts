@@ -27,6 +27,9 @@ let asked: number[];
 let waiting: Map<number, { readonly answer: () => void; readonly refuse: (code: 'home-away' | 'not-found') => void }>;
 /** how much the home gives at a time */
 let gives: number;
+/** whether the courtyard has it, and how much of it the friend's device gives before it goes */
+let there: boolean;
+let aside: number;
 
 beforeEach(async () => {
   tab = new TestTab(new TestBrowser('https://yard.example'));
@@ -43,11 +46,15 @@ beforeEach(async () => {
   asked = [];
   waiting = new Map();
   gives = PIECE;
+  there = false;
+  aside = 0;
   transfers = new Transfers({
     platform: tab, files: store.files,
-    // The courtyard has let it go.
-    api: { getFile: () => Promise.reject(new Problem('not-found')) } as unknown as Api,
-    linked: () => true, abroad: () => undefined, hasHome: () => true, aside: () => undefined, uploaded: () => undefined, refused: () => undefined, progress: () => undefined,
+    // The courtyard has let it go, or does not have it yet.
+    api: { getFile: (_id: string, offset: number) => (there ? Promise.resolve(sealed.slice(offset)) : Promise.reject(new Problem('not-found'))) } as unknown as Api,
+    linked: () => true, abroad: () => undefined, hasHome: () => true,
+    aside: (_id, offset) => (offset < aside ? Promise.resolve(sealed.slice(offset, offset + PIECE)) : undefined),
+    uploaded: () => undefined, refused: () => undefined, progress: () => undefined,
     askHome: (_method, { id, offset = 0 }) => {
       expect(id).toBe(b64(file.id));
       const from = Number(offset);
@@ -126,4 +133,14 @@ test('a file that the home does not have is missing', async () => {
   await until(() => asked.length === 8);
   for (const { refuse } of [...waiting.values()]) refuse('not-found');
   await failed;
+});
+
+test('what came straight from the friend and broke off is waited for, until the courtyard has it', async () => {
+  aside = 2 * PIECE;
+  const loading = transfers.load(file);
+  await until(() => asked.length === 8);
+  expect(asked[0]).toBe(2 * PIECE);
+  for (const { refuse } of [...waiting.values()]) refuse('not-found');
+  there = true;
+  expect(equal(await loading, content)).toBe(true);
 });

@@ -23,6 +23,9 @@ const HOME_PIECE = 40_000;
 /** Pieces asked of the home before the first of them is here: a path with a long way there and back is filled. */
 const AHEAD = 8;
 const PAUSE = 15_000;
+/** For what is partly here and nowhere else for now: ms between two looks, and how many. */
+const LOOK_EVERY = 3_000;
+const LOOKS = 60;
 
 export interface TransferSurroundings {
   readonly platform: Platform;
@@ -175,7 +178,25 @@ export class Transfers {
     }
   }
 
+  /**
+   * What began to come straight from the friend's device and broke off is still on its way up to the courtyard: until it
+   * is there, or the device is, it is looked for again.
+   */
   async #fetch(id: string, size: number, progress?: (part: number) => void): Promise<void> {
+    const { files, platform } = this.#around;
+    for (let looks = LOOKS; ; looks--) {
+      try {
+        await this.#find(id, size, progress);
+        return;
+      } catch (error) {
+        const begun = (await files.get(id))?.have ?? 0;
+        if (codeOf(error) !== 'file-missing' || begun === 0 || looks === 0) throw error;
+        await new Promise<void>((resolve) => platform.after(LOOK_EVERY, resolve));
+      }
+    }
+  }
+
+  async #find(id: string, size: number, progress?: (part: number) => void): Promise<void> {
     if (await this.#fetchAside(id, size, progress)) return;
     try {
       await this.#pieces(id, size, progress, PIECE, 1, (offset) => this.#fromRelay(id, offset));
