@@ -47,6 +47,7 @@ var parts = []part{
 	{"backlog", (*bench).backlog},
 	{"hub", (*bench).hub},
 	{"turn", (*bench).turn},
+	{"ways", (*bench).ways},
 	{"size", (*bench).sizes},
 }
 

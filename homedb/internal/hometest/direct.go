@@ -4,10 +4,13 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/pion/webrtc/v4"
+
 	"github.com/courtyard-social/courtyard/homedb/internal/direct"
 	"github.com/courtyard-social/courtyard/homedb/internal/direct/directtest"
 	"github.com/courtyard-social/courtyard/homedb/internal/household"
 	"github.com/courtyard-social/courtyard/protocol"
+	"github.com/courtyard-social/courtyard/protocol/handshake"
 )
 
 // Directly lets devices on this machine connect to a home directly.
@@ -31,7 +34,22 @@ func (c *Courtyard) Directly() func(*household.Config) {
 // Calls opens a direct connection, vouched for by this session.
 func (l *Linked) Calls(t testing.TB) (*directtest.Phone, protocol.ID) {
 	l.Helper()
-	p := directtest.New(t, directtest.Plan{})
+	return l.calls(t, directtest.Plan{})
+}
+
+// CallsThroughTurn is Calls where the phone cannot reach anybody but the relay.
+func (l *Linked) CallsThroughTurn(t testing.TB) (*directtest.Phone, protocol.ID) {
+	l.Helper()
+	raw, err := l.line.Ask(l.Context(), handshake.OpTurn, "")
+	l.must(err)
+	offer, err := handshake.ParseTurn(raw)
+	l.must(err)
+	return l.calls(t, directtest.Plan{Through: &webrtc.ICEServer{URLs: offer.URLs[:1], Username: offer.Username, Credential: offer.Credential}})
+}
+
+func (l *Linked) calls(t testing.TB, plan directtest.Plan) (*directtest.Phone, protocol.ID) {
+	l.Helper()
+	p := directtest.New(t, plan)
 	id, err := protocol.NewID(Random)
 	l.must(err)
 	var answer struct {

@@ -48,6 +48,8 @@ type Plan struct {
 	Label, Protocol string // of the channel; "": as the home wants it
 	Settings        func(*webrtc.SettingEngine)
 	Channel         *webrtc.DataChannelInit
+	// Through is the one TURN server through which the phone goes; none: not through any.
+	Through *webrtc.ICEServer
 }
 
 // New makes a phone that is reached on loopback addresses alone.
@@ -61,7 +63,11 @@ func New(t testing.TB, plan Plan) *Phone {
 	if plan.Settings != nil {
 		plan.Settings(&e)
 	}
-	pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(e)).NewPeerConnection(webrtc.Configuration{})
+	var servers webrtc.Configuration
+	if plan.Through != nil {
+		servers = webrtc.Configuration{ICEServers: []webrtc.ICEServer{*plan.Through}, ICETransportPolicy: webrtc.ICETransportPolicyRelay}
+	}
+	pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(e)).NewPeerConnection(servers)
 	if err != nil {
 		t.Fatal(err)
 	}
