@@ -12,6 +12,7 @@ import type { FileRef } from '../protocol/message';
 import { Problem } from '../protocol/problem';
 import { randomBytes } from '../protocol/primitives';
 import { Store } from '../store/store';
+import { Trouble } from './failure';
 import { Transfers } from './transfers';
 
 const PIECE = 40_000;
@@ -30,6 +31,8 @@ let gives: number;
 /** whether the courtyard has it, and how much of it the friend's device gives before it goes */
 let there: boolean;
 let aside: number;
+/** it takes the question, and does not answer */
+let silent: boolean;
 
 beforeEach(async () => {
   tab = new TestTab(new TestBrowser('https://yard.example'));
@@ -48,12 +51,16 @@ beforeEach(async () => {
   gives = PIECE;
   there = false;
   aside = 0;
+  silent = false;
   transfers = new Transfers({
     platform: tab, files: store.files,
     // The courtyard has let it go, or does not have it yet.
     api: { getFile: (_id: string, offset: number) => (there ? Promise.resolve(sealed.slice(offset)) : Promise.reject(new Problem('not-found'))) } as unknown as Api,
     linked: () => true, abroad: () => undefined, hasHome: () => true,
-    aside: (_id, offset) => (offset < aside ? Promise.resolve(sealed.slice(offset, offset + PIECE)) : undefined),
+    aside: (_id, offset) => {
+      if (silent) return Promise.reject(new Trouble('offline'));
+      return offset < aside ? Promise.resolve(sealed.slice(offset, offset + PIECE)) : undefined;
+    },
     uploaded: () => undefined, refused: () => undefined, progress: () => undefined,
     askHome: (_method, { id, offset = 0 }) => {
       expect(id).toBe(b64(file.id));
@@ -135,11 +142,14 @@ test('a file that the home does not have is missing', async () => {
   await failed;
 });
 
-test('what came straight from the friend and broke off is waited for, until the courtyard has it', async () => {
-  aside = 2 * PIECE;
+test.each([
+  ['came straight from the friend and broke off', (): number => (aside = 2 * PIECE)],
+  ['the friend was asked for and did not give', (): number => Number((silent = true)) - 1],
+])('what %s is waited for, until the courtyard has it', async (_what, arrange) => {
+  const from = arrange();
   const loading = transfers.load(file);
   await until(() => asked.length === 8);
-  expect(asked[0]).toBe(2 * PIECE);
+  expect(asked[0]).toBe(from);
   for (const { refuse } of [...waiting.values()]) refuse('not-found');
   there = true;
   expect(equal(await loading, content)).toBe(true);

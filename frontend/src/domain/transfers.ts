@@ -179,25 +179,28 @@ export class Transfers {
   }
 
   /**
-   * What began to come straight from the friend's device and broke off is still on its way up to the courtyard: until it
-   * is there, or the device is, it is looked for again.
+   * What the friend's device has begun to give, or was asked for in vain, is still on its way up to the courtyard: until it
+   * is there, or the device answers again, it is looked for anew.
    */
   async #fetch(id: string, size: number, progress?: (part: number) => void): Promise<void> {
     const { files, platform } = this.#around;
+    let begun = false;
     for (let looks = LOOKS; ; looks--) {
+      const straight = await this.#fetchAside(id, size, progress);
+      if (straight === 'whole') break;
+      begun ||= straight === 'broken' || ((await files.get(id))?.have ?? 0) > 0;
       try {
-        await this.#find(id, size, progress);
-        return;
+        await this.#fetchKept(id, size, progress);
+        break;
       } catch (error) {
-        const begun = (await files.get(id))?.have ?? 0;
-        if (codeOf(error) !== 'file-missing' || begun === 0 || looks === 0) throw error;
-        await new Promise<void>((resolve) => platform.after(LOOK_EVERY, resolve));
+        if (codeOf(error) !== 'file-missing' || !begun || looks === 0) throw error;
       }
+      await new Promise<void>((resolve) => platform.after(LOOK_EVERY, resolve));
     }
+    await files.trim();
   }
 
-  async #find(id: string, size: number, progress?: (part: number) => void): Promise<void> {
-    if (await this.#fetchAside(id, size, progress)) return;
+  async #fetchKept(id: string, size: number, progress?: (part: number) => void): Promise<void> {
     try {
       await this.#pieces(id, size, progress, PIECE, 1, (offset) => this.#fromRelay(id, offset));
     } catch (error) {
@@ -206,19 +209,18 @@ export class Transfers {
       if (!this.#around.hasHome()) throw new Trouble('file-missing', {}, error);
       await this.#pieces(id, size, progress, HOME_PIECE, AHEAD, (offset) => this.#fromHome(id, offset));
     }
-    await this.#around.files.trim();
   }
 
-  /** Straight from the friend's device; what of it has come stays when the way ends. */
-  async #fetchAside(id: string, size: number, progress?: (part: number) => void): Promise<boolean> {
+  /** Straight from the friend's device; what of it has come stays when the way ends. `none`: there is no way, or nothing there. */
+  async #fetchAside(id: string, size: number, progress?: (part: number) => void): Promise<'whole' | 'broken' | 'none'> {
     try {
-      await this.#pieces(id, size, progress, HOME_PIECE, AHEAD, (offset) => this.#around.aside(id, offset) ?? Promise.reject(new Trouble('offline')));
+      await this.#pieces(id, size, progress, HOME_PIECE, AHEAD, (offset) => this.#around.aside(id, offset) ?? Promise.reject(new Trouble('file-missing')));
+      return 'whole';
     } catch (error) {
-      if (codeOf(error) === 'internal') throw error;
-      return false;
+      const code = codeOf(error);
+      if (code === 'internal') throw error;
+      return code === 'offline' ? 'broken' : 'none';
     }
-    await this.#around.files.trim();
-    return true;
   }
 
   /** Asks for `ahead` pieces at a time, as if each were of `piece` bytes; one that is not throws the guess away. */
