@@ -15,9 +15,12 @@ import (
 )
 
 const (
-	// combinationTime bounds a combination, stepTime what somebody does in it.
-	combinationTime = 3 * time.Minute
+	// combinationTime bounds a combination, stepTime what somebody does in it, photoTime
+	// a photo from one to the other: drawing, sealing and showing 17 MB keep two cores
+	// busy that have other things to do.
+	combinationTime = 6 * time.Minute
 	stepTime        = 45 * time.Second
+	photoTime       = 2 * time.Minute
 	// heavy is what is left at least of a photo of more than 20 MB when the app has drawn it anew.
 	heavy = 16e6
 )
@@ -85,18 +88,19 @@ func (l *lab) play(ctx context.Context, number int, c combination) outcome {
 	l.say("%d: %s", number, c)
 	steps := []struct {
 		what string
+		time time.Duration
 		look func(context.Context, *outcome) error
 	}{
-		{"start", func(ctx context.Context, _ *outcome) error { return l.arrange(ctx, c) }},
-		{"chat", l.chat},
-		{"home", l.reachHome},
-		{"friend", l.reachFriend},
-		{"photo", l.photo},
-		{"call", l.call},
-		{"network", l.network},
+		{"start", stepTime, func(ctx context.Context, _ *outcome) error { return l.arrange(ctx, c) }},
+		{"chat", stepTime, l.chat},
+		{"home", stepTime, l.reachHome},
+		{"friend", stepTime, l.reachFriend},
+		{"photo", photoTime, l.photo},
+		{"call", stepTime, l.call},
+		{"network", stepTime, l.network},
 	}
 	for _, step := range steps {
-		within, over := context.WithTimeout(ctx, stepTime)
+		within, over := context.WithTimeout(ctx, step.time)
 		err := step.look(within, &r)
 		over()
 		if err != nil {
@@ -252,7 +256,7 @@ func (l *lab) sendPhoto(ctx context.Context) (string, error) {
 func (l *lab) savePhoto(ctx context.Context, caption, when string) error {
 	theirs, own := filepath.Join(l.dir, "theirs.jpg"), filepath.Join(l.dir, "own.jpg")
 	save := func(p *person, path string) error {
-		return p.does(ctx, "savePhoto", map[string]string{"caption": caption, "path": path, "patience": fmt.Sprint(stepTime.Milliseconds())})
+		return p.does(ctx, "savePhoto", map[string]string{"caption": caption, "path": path, "patience": fmt.Sprint(photoTime.Milliseconds())})
 	}
 	if err := save(l.tom, theirs); err != nil {
 		return err

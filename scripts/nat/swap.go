@@ -42,7 +42,7 @@ func (l *lab) swap(ctx context.Context) error {
 		{"call", l.swapCall},
 		{"upload", l.swapUpload},
 	} {
-		within, over := context.WithTimeout(ctx, 2*stepTime)
+		within, over := context.WithTimeout(ctx, photoTime+stepTime)
 		err := step.do(within)
 		over()
 		if err != nil {
