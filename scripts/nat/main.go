@@ -23,7 +23,7 @@ import (
 
 func main() {
 	var l lab
-	flag.BoolVar(&l.quick, "quick", false, "three combinations, and only the lab's own proofs that they need")
+	flag.BoolVar(&l.quick, "quick", false, "two combinations, and the phone that leaves")
 	flag.StringVar(&l.only, "only", "", "combinations by number, such as 3,7; 0 is the lab itself")
 	flag.StringVar(&l.root, "root", "", "the checkout")
 	flag.StringVar(&l.bin, "bin", "", "folder of the programs")
