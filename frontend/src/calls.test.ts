@@ -219,7 +219,6 @@ describe('a call', () => {
     await again.online();
     mei = again;
     hers = await mei.view(tom);
-    await mei.app.calls();
     for (const view of [hers, his]) await until(() => view.messages.length === before + 1 && noted(view, 'answered'));
   });
 

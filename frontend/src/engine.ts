@@ -19,6 +19,7 @@ import type { Diagnosis } from './domain/diagnosis';
 import type { Direct, NetworkReport } from './domain/direct';
 import { Trouble } from './domain/failure';
 import { profileVersion, spread } from './domain/profiles';
+import { LEFT } from './domain/calls/left';
 import type { Calls } from './domain/calls/room';
 import type { Links } from './domain/peers/links';
 import type { Push } from './domain/push';
@@ -161,6 +162,8 @@ class Engine implements Courtyard {
       (event.kind === 'call' ? this.calls() : this.#links(session)).then((room) => { room.heard(event); }).catch(session.shrug);
     };
     this.#direct = undefined;
+    // A call of which the page has ended has no note yet.
+    session.store.setting(LEFT).then((left) => (left === undefined ? undefined : this.calls())).catch(session.shrug);
     // Loaded beside the first screen, not before it.
     this.notifications().catch(session.shrug);
     this.wall().catch(session.shrug);

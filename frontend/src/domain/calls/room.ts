@@ -15,6 +15,7 @@ import { failureOf, Trouble } from '../failure';
 import { isRelayed, renewedServers, serversFor } from '../peers/servers';
 import type { Session } from '../session';
 import type { CallMedia, CallOver, CallRoom, CallView, Uid } from '../types';
+import { LEFT } from './left';
 import { Line } from './line';
 import { step, type CallSays, type Effect, type Input, type Note, type Standing } from './machine';
 
@@ -25,8 +26,6 @@ const FAREWELL = 55_000;
 const FAREWELL_EVERY = 40_000;
 /** How long the screen says why it is over. */
 const OVER = 2_500;
-/** in the store's settings: the call that this device rang, for its note should the page end */
-const SETTING = 'call';
 /** between two looks at the clock of a call that the store remembers */
 const KEPT_EVERY = 15_000;
 const REMEMBERED = 32;
@@ -257,7 +256,7 @@ export class Calls implements CallRoom {
     const ended = new Promise<void>((resolve) => (this.#release = resolve));
     platform.lock('call', () => ended).catch(platform.report);
     if (standing.out) this.#remember(standing);
-    else this.#session.store.saveSetting(SETTING, undefined).catch(platform.report); // of one that this side rang, and gave up for theirs
+    else this.#session.store.saveSetting(LEFT, undefined).catch(platform.report); // of one that this side rang, and gave up for theirs
     this.#sealFarewell(standing);
   }
 
@@ -268,7 +267,7 @@ export class Calls implements CallRoom {
     const { call, peer, media } = standing;
     const spoke = this.#standing.spoke;
     const kept: Kept = { peer, call, media, result: spoke === undefined ? 'missed' : 'answered', seconds: spoke === undefined ? 0 : Math.round((platform.now() - spoke) / 1000) };
-    store.saveSetting(SETTING, kept).catch(platform.report);
+    store.saveSetting(LEFT, kept).catch(platform.report);
     platform.after(KEPT_EVERY, () => {
       this.#remember(standing);
     });
@@ -277,9 +276,9 @@ export class Calls implements CallRoom {
   /** One that a page left behind when it ended. */
   async #settleOld(): Promise<void> {
     const { store, platform } = this.#session;
-    if ((await store.setting(SETTING)) === undefined) return;
+    if ((await store.setting(LEFT)) === undefined) return;
     platform.lock('call', async () => {
-      const kept = (await store.setting(SETTING)) as Kept | undefined;
+      const kept = (await store.setting(LEFT)) as Kept | undefined;
       if (!kept || this.#stopped) return;
       const { peer, ...note } = kept;
       await this.#note(peer, note);
@@ -288,7 +287,7 @@ export class Calls implements CallRoom {
 
   async #note(peer: Uid, note: Note): Promise<void> {
     const { self, store, friends } = this.#session;
-    await store.saveSetting(SETTING, undefined);
+    await store.saveSetting(LEFT, undefined);
     if (friends.get(peer)?.state !== 'friend') return;
     const { call, media, result, seconds } = note;
     await this.#session.compose([{
