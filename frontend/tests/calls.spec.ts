@@ -132,7 +132,7 @@ test.describe('in one courtyard', () => {
     const box = toms.page.getByRole('group', { name: 'Add a device' });
     await expect(box).toContainText('#handover.');
     const tablet = await yard.person(browser, { desk: true });
-    await tablet.opens((await box.innerText()).trim());
+    await tablet.opens(await toms.copied());
     await tablet.presses('Continue');
     await expect(tablet.page.getByRole('heading', { name: 'Chats', level: 1 })).toBeVisible({ timeout: 30_000 });
     await watched(tablet);
@@ -164,6 +164,7 @@ test.describe('between two courtyards', () => {
     const link = await meis.invites();
     await toms.opens(`${there.url}/app/#invited.${encodeURIComponent(link)}`);
     await toms.presses(`Be friends with ${mei}`);
+    await expect(toms.talk(mei)).toBeVisible();
     for (const person of [meis, toms]) await watched(person);
     await meis.opensChatWith(tom);
     await toms.opensChatWith(mei);
