@@ -13,11 +13,14 @@ func (l *lab) call(ctx context.Context, r *outcome) error {
 		return err
 	}
 	for _, p := range []*person{l.mei, l.tom} {
-		got, err := p.hears(ctx, heard{})
+		if _, err := p.hears(ctx, heard{}); err != nil {
+			return err
+		}
+		got, err := p.goes(ctx, ofCall, l.house(), r.of.toFriend())
 		if err != nil {
 			return err
 		}
-		l.equal("call: the picture is seen and the voice heard by "+p.name, got.Heard.Frames > 0 && got.Heard.Energy > 0, true)
+		l.equal("call: the picture is seen and the voice heard by "+p.name, got.Heard != nil && got.Heard.Frames > 0 && got.Heard.Energy > 0, true)
 		l.equal("call: the way of "+p.name, got.Pair.way(l.house()), r.of.toFriend())
 		if p == l.mei {
 			l.lent(got, r)

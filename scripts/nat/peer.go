@@ -121,6 +121,22 @@ func (p *person) connected(ctx context.Context, what string, fits func(peer) boo
 	return found, nil
 }
 
+// settling is how long a connection may take to find a better way than its first: a
+// browser begins with the one that answers first, and goes on looking.
+const settling = 15 * time.Second
+
+// goes waits for a connection of one sort that goes the way that is wanted; if it does
+// not come to that, one that goes another.
+func (p *person) goes(ctx context.Context, what string, house netip.Prefix, want way) (peer, error) {
+	within, over := context.WithTimeout(ctx, settling)
+	defer over()
+	got, err := p.connected(within, what, func(one peer) bool { return one.Pair.way(house) == want })
+	if err == nil {
+		return got, nil
+	}
+	return p.connected(ctx, what, func(peer) bool { return true })
+}
+
 func described(all []peer) string {
 	out := ""
 	for _, one := range all {

@@ -172,7 +172,7 @@ func (l *lab) reachHome(ctx context.Context, r *outcome) error {
 		r.home = string(relayed)
 		return nil
 	}
-	got, err := l.mei.connected(ctx, toHome, func(peer) bool { return true })
+	got, err := l.mei.goes(ctx, toHome, l.house(), want)
 	if err != nil {
 		return err
 	}
@@ -182,7 +182,7 @@ func (l *lab) reachHome(ctx context.Context, r *outcome) error {
 }
 
 func (l *lab) reachFriend(ctx context.Context, r *outcome) error {
-	got, err := l.mei.connected(ctx, toFriend, func(peer) bool { return true })
+	got, err := l.mei.goes(ctx, toFriend, l.house(), r.of.toFriend())
 	if err != nil {
 		return l.withFriend(err)
 	}
