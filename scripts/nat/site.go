@@ -183,13 +183,20 @@ func (h *host) move(ctx context.Context, cable string, s *site, n int) error {
 	if h.at == s && h.n == n {
 		return nil
 	}
+	moved := h.at != nil
+	if moved && h.cable == cable { // a host has one of a name
+		if err := h.Space.IP(ctx, "link del "+cable); err != nil {
+			return err
+		}
+		moved = false
+	}
 	if err := h.plug(ctx, cable, s, n); err != nil {
 		return err
 	}
 	if err := h.Space.IP(ctx, "route replace default via "+s.host(1)); err != nil {
 		return err
 	}
-	if h.at != nil {
+	if moved {
 		if err := h.Space.IP(ctx, "link del "+h.cable); err != nil {
 			return err
 		}
