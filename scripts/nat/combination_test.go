@@ -79,6 +79,8 @@ func TestWayOfAPair(t *testing.T) {
 		{pair{Local: "srflx", LocalAddress: "5.11.2.2:40000", Remote: "srflx", RemoteAddress: "5.11.4.2:5000"}, direct},
 		{pair{Local: "host", LocalAddress: "192.168.4.11:40000", Remote: "prflx", RemoteAddress: "5.11.5.2:5000"}, direct},
 		{pair{Local: "prflx", LocalAddress: "5.11.2.2:40000", Remote: "prflx", RemoteAddress: "192.168.4.10:5000"}, lan},
+		{pair{Local: "host", LocalAddress: ":40000", Remote: "prflx", RemoteAddress: ":5000"}, lan},
+		{pair{Local: "host", LocalAddress: ":40000", Remote: "host", RemoteAddress: ":5000"}, lan},
 		{pair{Local: "relay", LocalAddress: "5.5.1.2:50000", Remote: "srflx", RemoteAddress: "5.11.4.2:5000"}, relayed},
 		{pair{Local: "host", LocalAddress: ":40000", Remote: "relay", RemoteAddress: "5.5.1.2:50001"}, relayed},
 	} {

@@ -47,9 +47,9 @@ func (p *pair) way(house netip.Prefix) way {
 	}
 	local, remote := addressOf(p.LocalAddress), addressOf(p.RemoteAddress)
 	// A browser does not tell its own address where it was not asked for a camera, and calls an end
-	// that it has only heard from by what it comes from. Behind a router its own end is "host" only as long
-	// as nothing on the way has changed its address: both are in one house.
-	if house.Contains(remote) || p.Local == "host" || (house.Contains(local) && p.Remote == "host") {
+	// that it has only heard from by what it comes from; in one house it hides that address as well.
+	hidden := p.Local == "host" && !remote.IsValid()
+	if house.Contains(remote) || hidden || (house.Contains(local) && p.Remote == "host") {
 		return lan
 	}
 	return direct
