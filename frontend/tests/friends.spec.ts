@@ -1,5 +1,5 @@
 /** Friends within the courtyard: by handle, by invitation, by a code on the screen; removed, blocked, and back. */
-import { expect, test, type Response } from '@playwright/test';
+import { expect, test, type Route } from '@playwright/test';
 import { useCourtyard } from './stage/courtyard';
 import { asks, blocks, goesToFriends, isConfirmed, opensPerson, pictureOf, removes, row, showsCode, talk } from './stage/friends';
 import type { Person } from './stage/person';
@@ -232,10 +232,10 @@ for (const homeless of [false, true]) {
       await gus.taps(findable);
       await expect(findable).not.toBeChecked();
 
-      const answers: { status: number; body: string; headers: string[] }[] = [];
+      const answers: Answer[] = [];
       const sentences: string[] = [];
       for (const name of ['nobody.at.all', 'gus', 'fay']) {
-        const asked = eve.page.waitForResponse((response) => response.url().includes(`/api/1/people/${name}`)).then(heard);
+        const asked = overheard(eve, `**/api/1/people/${name}*`);
         await asks(eve, name);
         answers.push(await asked);
         const said = eve.page.getByRole('dialog').getByRole('alert');
@@ -251,9 +251,18 @@ for (const homeless of [false, true]) {
   });
 }
 
-/** What the relay answered, without what differs from one second to the next. */
-async function heard(response: Response): Promise<{ status: number; body: string; headers: string[] }> {
-  const headers = await response.headersArray();
-  const lasting = headers.filter(({ name }) => !/^(?:date|x-request-id)$/iu.test(name)).map(({ name, value }) => `${name}: ${value}`);
-  return { status: response.status(), body: await response.text(), headers: lasting.sort() };
+interface Answer { status: number; body: string; headers: string[] }
+
+/** What the relay answers to the next question at such an address, without what differs from one second to the next. */
+function overheard(person: Person, address: string): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const listen = async (route: Route): Promise<void> => {
+      const response = await route.fetch();
+      const lasting = response.headersArray().filter(({ name }) => !/^(?:date|x-request-id)$/iu.test(name)).map(({ name, value }) => `${name}: ${value}`);
+      const answer = { status: response.status(), body: await response.text(), headers: lasting.sort() };
+      await route.fulfill({ response });
+      resolve(answer);
+    };
+    person.page.route(address, (route) => { listen(route).catch(reject); }, { times: 1 }).catch(reject);
+  });
 }
