@@ -11,14 +11,14 @@ import { formatHost } from './protocol/address';
 import { b64, equal } from './protocol/bytes';
 import { parseInvite } from './protocol/invite';
 import type { Agreement } from './protocol/keys';
-import { limits } from './protocol/message';
+import { limits, plainName } from './protocol/message';
 import { characters } from './protocol/json';
 import { isProblem, Problem } from './protocol/problem';
 import type { Courtyards } from './domain/courtyards';
 import type { Diagnosis } from './domain/diagnosis';
 import type { Direct, NetworkReport } from './domain/direct';
 import { Trouble } from './domain/failure';
-import { profileVersion, spread } from './domain/profiles';
+import { isPublic, profileVersion, spread } from './domain/profiles';
 import { LEFT } from './domain/calls/left';
 import type { Calls } from './domain/calls/room';
 import type { Links } from './domain/peers/links';
@@ -429,7 +429,7 @@ class Engine implements Courtyard {
 
   async setProfile(profile: { name: string; about: string; picture: Blob | undefined | 'keep' }): Promise<void> {
     const session = await this.#greeted();
-    const name = profile.name.trim();
+    const name = plainName(profile.name);
     const about = profile.about.trim();
     if (name === '') throw new Trouble('name-empty');
     if (characters(name) > limits.name) throw new Trouble('name-long', { limit: limits.name });
@@ -441,6 +441,8 @@ class Engine implements Courtyard {
       ...data, name, about, picture: picture === 'keep' ? data.picture : picture, settings: { ...data.settings, profile: profileVersion(data) + 1 },
     }));
     await spread(session);
+    // Strangers see the new one too. What cannot be told now is told with the next connection.
+    if (isPublic(session.vault.data)) this.wall().then(() => { session.wallNews('relay'); }).catch(session.shrug);
   }
 
   async diagnose(): Promise<Diagnosis> {

@@ -67,6 +67,11 @@ test('a one-use link that nobody took is no device, and can be withdrawn', async
   const link = await mei.copied();
   expect(link).toMatch(/#handover\.[\w-]{22}\.[\w-]{43}$/u);
 
+  // Opened where one is signed in, it says for whom it is, and is not spent.
+  await mei.opens(link);
+  await expect(mei.page.getByRole('heading', { name: 'This link is for another device' })).toBeVisible();
+  await mei.reads(`You are here as ${meisName}.`);
+
   await goesTo(mei, 'me');
   await expect(mei.link(/^Devices/)).toContainText('1');
   await mei.follows(/^Devices/);

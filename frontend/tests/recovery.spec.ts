@@ -60,11 +60,11 @@ test.describe('the card is offered', () => {
     const day = 24 * 60 * 60_000;
     await tom.page.clock.setSystemTime(Date.now() + 2 * day);
     await tom.reloads();
-    await tom.reads('You are offline.');
+    await tom.reads('No connection to your courtyard.');
     await expect(reminder(tom)).toHaveCount(0);
     await tom.page.clock.setSystemTime(Date.now() + 3 * day + 60 * 60_000);
     await tom.reloads();
-    await tom.reads('You are offline.');
+    await tom.reads('No connection to your courtyard.');
     await expect(reminder(tom)).toBeVisible();
   });
 

@@ -56,10 +56,10 @@ stories('with parts gone', (cast, homeless) => {
     await mei.presses('Back to chats');
     mei.line.cut();
     await mei.context.setOffline(true);
-    await mei.reads('You are offline. What you write is kept here and goes out by itself.');
+    await mei.reads('No connection to your courtyard. What you write is kept here and goes out by itself.');
     mei.line.mend();
     await mei.context.setOffline(false);
-    await mei.readsNowhere('You are offline.');
+    await mei.readsNowhere('No connection to your courtyard.');
   });
 
   test('the courtyard loses its power and comes back: one row of each, for both', async () => {

@@ -83,8 +83,12 @@ for (const house of [false, true]) test.describe(`a public wall, its author ${ho
     await meisPhone.follows('Write something');
     await noViolations(meisPhone.page, 'the composer');
     await meisPhone.writes(meisPhone.field('Your post'), 'First frost.');
+    // Whoever taps twice has not answered what the first tap asked.
+    const box = await meisPhone.button('Post to the whole internet').boundingBox();
     await meisPhone.presses('Post to the whole internet');
+    if (box) await meisPhone.page.touchscreen.tap(box.x + box.width / 2, box.y + box.height / 2);
     await meisPhone.reads(/your name, your picture and the words about you become public/u);
+    expect((await fetch(`${here.url}/@lin.mei`)).status).toBe(404);
     await noViolations(meisPhone.page, 'the question');
     await meisPhone.presses('Yes, post it');
     await isOut(meisPhone, 'First frost.');
@@ -113,6 +117,23 @@ for (const house of [false, true]) test.describe(`a public wall, its author ${ho
     expect(jpeg.includes(place)).toBe(false);
     expect(jpeg.includes('Exif')).toBe(false);
     await stranger.close();
+  });
+
+  test('what one changes about oneself is said to be public, and is at once', async () => {
+    const about = async (): Promise<string> => (await fetch(`${here.url}/@lin.mei`)).text();
+    const saves = async (words: string): Promise<void> => {
+      await meisPhone.leaves();
+      await meisPhone.goesTo('Me');
+      await meisPhone.follows(/Name, picture, words/);
+      await meisPhone.reads('Your friends see this, and so does anybody who opens your public wall.');
+      await meisPhone.writes(meisPhone.field(/A few words about you/), words);
+      await meisPhone.presses('Save');
+      await meisPhone.reads('Saved. Your friends will see it, and your public wall shows it.');
+    };
+    await saves('Grows persimmons.');
+    await expect.poll(about).toContain('Grows persimmons.');
+    await saves('');
+    await expect.poll(about).not.toContain('Grows persimmons.');
   });
 
   test('a friend in the other courtyard follows by address and reads it all, photo too', async () => {
@@ -157,7 +178,7 @@ for (const house of [false, true]) test.describe(`a public wall, its author ${ho
     tomsPhone.line.cut();
     await tomsPhone.reloads();
     await expect(post(tomsPhone, 'Note 3 from the bench')).toBeVisible();
-    await tomsPhone.reads('You are offline; this is what was here last');
+    await tomsPhone.reads('No connection to your courtyard; this is what was here last');
     tomsPhone.line.mend();
     await tomsPhone.reads('You are up to date');
   });
@@ -165,7 +186,7 @@ for (const house of [false, true]) test.describe(`a public wall, its author ${ho
   test('written offline it waits through a reload, photo and all, and goes out by itself', async () => {
     await goesToWall(meisPhone);
     meisPhone.line.cut();
-    await meisPhone.reads('You are offline; this is what was here last');
+    await meisPhone.reads('No connection to your courtyard; this is what was here last');
     await posts(meisPhone, 'From the train', photo);
     await expect(post(meisPhone, 'From the train')).toContainText('Waits on this device');
     await meisPhone.reloads();

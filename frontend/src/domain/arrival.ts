@@ -11,7 +11,7 @@ import { Chain, type Relay } from '../protocol/ident';
 import { parseInvite, type ClaimLink, type InviteLink } from '../protocol/invite';
 import { characters } from '../protocol/json';
 import { deviceKeysToStorable, generateDeviceKeys, generateUek, importUek, keysSupported, uekToStorable, type DeviceKeys } from '../protocol/keys';
-import { limits } from '../protocol/message';
+import { limits, plainName } from '../protocol/message';
 import { isProblem, Problem } from '../protocol/problem';
 import { signedJson } from '../protocol/signed';
 import { makeUek, type Uek } from '../protocol/uek';
@@ -53,7 +53,7 @@ interface Inviter {
 
 /** Makes the account. One that was made but whose answer got lost is found again. */
 export async function join({ platform, store }: ArrivalSurroundings, text: string, name: string, username: string): Promise<Joined> {
-  const known = name.trim();
+  const known = plainName(name);
   if (known === '') throw new Trouble('name-empty');
   if (characters(known) > limits.name) throw new Trouble('name-long', { limit: limits.name });
   if (!usernameAllowed(username)) throw new Problem('username-bad');
@@ -174,7 +174,7 @@ export async function takeHandover({ platform, store }: ArrivalSurroundings, tex
 /** Makes this browser a device of whoever holds the card. The vault is opened with the key that is returned. */
 export async function restore({ platform, store }: ArrivalSurroundings, text: string): Promise<{ account: AccountRecord; cardKey: CardKeys }> {
   const { handle, bits } = readCardText(text);
-  mustBeHere(platform, handle);
+  if (!sameHost(handle, hostOfOrigin(platform.origin))) throw new Trouble('card-elsewhere', { host: formatHost(handle) });
   await mustBeOut(store);
   if (!(await keysSupported())) throw new Trouble('unsupported');
   const api = new Api(platform);
@@ -183,7 +183,7 @@ export async function restore({ platform, store }: ArrivalSurroundings, text: st
   const keys = await generateDeviceKeys();
   for (let attempt = 0; attempt < TRIES; attempt++) {
     const chain = Chain.parse(await api.chain(uid, -1), uid);
-    if (!chain.card || !equal(chain.card.ik, card.sign)) throw new Problem('card-bad');
+    if (!chain.card || !equal(chain.card.ik, card.sign)) throw new Trouble('card-unknown');
     const record = await chain.addDevice(card, { sign: keys.sign, box: keys.box, role: 'admin', exp: 0 }, platform.now());
     try {
       await api.addRecord(uid, record);
@@ -204,7 +204,7 @@ async function recoverable(api: Api, username: string, card: CardKeys): Promise<
   try {
     return await api.recover(username, card.sign);
   } catch (error) {
-    if (isProblem(error, 'not-found')) throw new Problem('card-bad', {}, error);
+    if (isProblem(error, 'not-found')) throw new Trouble('card-unknown', {}, error);
     throw error;
   }
 }

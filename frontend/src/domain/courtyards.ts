@@ -82,7 +82,7 @@ export class Courtyards {
 
   /** `none` takes it off the list. `address`: as a person types it; resolves to how it is written. */
   async put(address: string, whose: 'me' | 'all', state: 'block' | 'allow' | 'none'): Promise<string> {
-    const host = hostOf(address);
+    const host = this.#other(address);
     await this.#call('PUT', `courtyards/${inPath(host)}`, { for: whose, state });
     return host;
   }
@@ -93,13 +93,19 @@ export class Courtyards {
 
   /** Lets letters from there pass until then, up to `daily` bytes a day; `until` 0 withdraws it. */
   async letPass(address: string, until: number, daily: number): Promise<string> {
-    const host = hostOf(address);
+    const host = this.#other(address);
     try {
       await this.#call('PUT', `grants/${inPath(host)}`, { until, daily });
     } catch (error) {
       // It is the owner who asks: what is not allowed is to deal with that courtyard.
       throw isProblem(error, 'not-allowed') ? new Trouble('courtyard-refused', {}, error) : error;
     }
+    return host;
+  }
+
+  #other(address: string): string {
+    const host = hostOf(address);
+    if (host === formatHost(this.#session.self.host)) throw new Trouble('courtyard-own');
     return host;
   }
 

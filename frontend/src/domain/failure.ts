@@ -15,6 +15,8 @@
  * - `unsupported`: this browser cannot hold keys (old, or not a secure context)
  * - `elsewhere`: the link belongs to another courtyard
  * - `courtyard-refused`: the own courtyard or the other one does not deal with the other; `host-bad`: no address of a courtyard
+ * - `card-unknown`: the card is of no account under its address; `card-elsewhere`: the address is another courtyard's
+ * - `courtyard-own`: it is one's own courtyard
  * - `wall-altered`: a wall does not prove itself to be its author's; `wall-lost`: an own post is not on the wall any more
  * - `microphone-denied`, `camera-denied`: the person or the browser does not allow it; `microphone-none`, `camera-none`: there is none to use
  * - `calls-unsupported`: this browser makes no connections to others; `call-under-way`: one call at a time
@@ -27,7 +29,8 @@ export type EngineCode =
   | 'offline' | 'photo-unreadable' | 'photo-large' | 'name-empty' | 'name-long' | 'text-long' | 'words-long'
   | 'handle-bad' | 'not-friend' | 'self' | 'account-exists' | 'account-none' | 'card-exists'
   | 'home-none' | 'fork' | 'file-missing' | 'unsupported' | 'elsewhere' | 'cancelled' | 'courtyard-refused' | 'host-bad' | 'wall-altered' | 'wall-lost'
-  | 'microphone-denied' | 'microphone-none' | 'camera-denied' | 'camera-none' | 'calls-unsupported' | 'call-under-way';
+  | 'microphone-denied' | 'microphone-none' | 'camera-denied' | 'camera-none' | 'calls-unsupported' | 'call-under-way'
+  | 'card-unknown' | 'card-elsewhere' | 'courtyard-own';
 
 export class Trouble extends Error implements Failure {
   readonly code: EngineCode;

@@ -4,7 +4,7 @@
  */
 
 import type { Api } from '../platform/api';
-import { formatHandle, parseHandle, parseHost, sameHost, type Host } from '../protocol/address';
+import { formatHandle, pageHandle, parseHandle, parseHost, sameHost, type Host } from '../protocol/address';
 import { b64, equal, unb64, type Bytes } from '../protocol/bytes';
 import type { Address } from '../protocol/envelope';
 import { inviteProof, verifyInviteProof, type InviteLink } from '../protocol/invite';
@@ -380,7 +380,7 @@ function changeFriend(data: VaultData, uid: Uid, change: (friend: VaultFriend) =
 /** `name@host`, or a bare name of this courtyard is not enough: it may be meant for another. */
 function readHandle(text: string): ReturnType<typeof parseHandle> {
   try {
-    return parseHandle(text);
+    return parseHandle(pageHandle(text));
   } catch (error) {
     throw new Trouble('handle-bad', {}, error);
   }

@@ -9,6 +9,7 @@ import { parseHandover } from '../protocol/handover';
 import { Chain } from '../protocol/ident';
 import { checkInviter, formatInvite, inviteHash, makeInvite, openInviteCard, parseInvite, sealInviteCard, type ClaimLink, type InviteLink } from '../protocol/invite';
 import { bearable } from '../protocol/jpeg';
+import { plainName } from '../protocol/message';
 import { formatPairing, parsePairing } from '../protocol/pairing';
 import { isProblem, Problem } from '../protocol/problem';
 import type { VaultData, VaultInvite } from '../protocol/vaultdata';
@@ -160,9 +161,9 @@ async function invited(url: string, link: InviteLink, platform: Platform, api: A
   const own = onlooker !== undefined && equal(onlooker.uid, link.uid);
   const held = onlooker && friendOf(onlooker.data, uid);
   try {
-    const { card } = await verifiedInvite(link, api, abroad);
+    const { card, username } = await verifiedInvite(link, api, abroad);
     const picture = card.picture && bearable(card.picture) ? platform.objectUrl(new Blob([card.picture], { type: 'image/jpeg' })) : undefined;
-    return { kind: 'invite', url, name: card.name, picture, uid, own, friend: held?.state === 'friend', spent: false, host };
+    return { kind: 'invite', url, name: plainName(card.name) || username, picture, uid, own, friend: held?.state === 'friend', spent: false, host };
   } catch (error) {
     if (!isProblem(error, 'invite-unknown')) throw error;
     // The one that made them friends, opened once more; of a friend by name alone it can confirm nothing any more.

@@ -4,7 +4,7 @@ import { b64 } from '../protocol/bytes';
 import type { FileRef } from '../protocol/message';
 import { failureShown, tickOf, type Marks, type Shown } from './conversation';
 import type { Lack } from './outbox';
-import type { Message, Mid, Photo, Tick, Uid } from './types';
+import type { Message, Mid, Photo, State, Tick, Uid } from './types';
 import { waitingFor } from './waiting';
 
 /** Characters of an answered message shown above the answer. */
@@ -18,7 +18,7 @@ export interface Excerpt {
 export interface MessageSurroundings {
   readonly me: Uid;
   readonly now: number;
-  readonly linked: boolean;
+  readonly link: State['link'];
   /** the friend's name, for words about waiting */
   readonly name: string;
   readonly fork: boolean;
@@ -55,7 +55,7 @@ export function messageOf(shown: Shown, around: MessageSurroundings): Message {
     reactions: shown.reactions,
     tick,
     waiting: tick && waitingFor({
-      tick, since: sinceOf(shown), now: around.now, linked: around.linked, name: around.name, fork: around.fork,
+      tick, since: sinceOf(shown), now: around.now, link: around.link, name: around.name, fork: around.fork,
       lack: around.lack, way: event.way === true,
     }),
     failure: tick && failureShown(event, tick),

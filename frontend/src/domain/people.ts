@@ -4,6 +4,7 @@ import type { Platform } from '../platform/platform';
 import { formatHost, type Host } from '../protocol/address';
 import { b64 } from '../protocol/bytes';
 import { bearable } from '../protocol/jpeg';
+import { plainName } from '../protocol/message';
 import type { VaultData, VaultFriend } from '../protocol/vaultdata';
 import type { ProfileRecord } from '../store/schema';
 import { handleOf, RETURNED } from './friends';
@@ -97,7 +98,7 @@ export class People {
     const returned = friend.rest?.[RETURNED];
     return {
       uid,
-      name: (profile?.name ?? '') || friend.name || friend.username,
+      name: plainName(profile?.name ?? '') || plainName(friend.name) || friend.username,
       username: friend.username,
       handle: handleOf({ username: friend.username, ...this.#around.whereIs(uid) }),
       about: profile?.about ?? '',

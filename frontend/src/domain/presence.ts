@@ -41,12 +41,13 @@ export class Presence {
     this.#around = around;
   }
 
+  /** Without a connection nobody knows. */
   isHere(peer: Uid): boolean {
-    return (this.#here.get(peer) ?? 0) > this.#around.platform.now();
+    return this.#around.linked() && (this.#here.get(peer) ?? 0) > this.#around.platform.now();
   }
 
   isTyping(peer: Uid): boolean {
-    return (this.#typing.get(peer) ?? 0) > this.#around.platform.now();
+    return this.#around.linked() && (this.#typing.get(peer) ?? 0) > this.#around.platform.now();
   }
 
   /** Connected, or back in sight: all friends are told once. */

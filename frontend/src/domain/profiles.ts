@@ -19,6 +19,13 @@ export interface ProfileSurroundings {
 }
 
 /** Counts up with every change; 1 is what one joined with. */
+/** the person has agreed that name, picture and words are public, for the sake of their wall */
+export const AGREED = 'wall';
+
+export function isPublic(data: VaultData): boolean {
+  return data.settings[AGREED] === true;
+}
+
 export function profileVersion(data: VaultData): number {
   const version = data.settings['profile'];
   return typeof version === 'number' ? version : 1;

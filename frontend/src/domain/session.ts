@@ -494,7 +494,7 @@ export class Session {
   #makeTalks(): Talks {
     return new Talks({
       me: this.self.id, platform: this.platform, store: this.store, log: this.store.log,
-      linked: () => this.linked,
+      link: () => this.connection.state,
       now: () => this.self.now(),
       people: () => this.people.all,
       person: (uid) => this.person(uid),

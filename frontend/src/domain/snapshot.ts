@@ -2,6 +2,7 @@
 
 import { b64 } from '../protocol/bytes';
 import type { VaultData } from '../protocol/vaultdata';
+import { isPublic } from './profiles';
 import type { Session } from './session';
 import type { Account, Device, HomeState, State } from './types';
 import { keepersInHand, pendingDevices } from './upkeep';
@@ -11,7 +12,7 @@ const CARD_PAUSE = 3 * 24 * 60 * 60_000;
 
 export const STARTING: State = {
   phase: 'starting', account: undefined, link: 'offline', home: { state: 'none' }, space: undefined, card: { state: 'none', at: 0 }, homeAsks: [],
-  homeTwice: false, findable: true, relayed: false, unread: 0, requests: 0,
+  homeTwice: false, findable: true, wall: false, relayed: false, unread: 0, requests: 0,
 };
 
 export const OUT: State = { ...STARTING, phase: 'out' };
@@ -30,6 +31,7 @@ export function snapshot(session: Session): State {
     homeAsks: household.asks,
     homeTwice,
     findable: vault.data.settings['findable'] !== false,
+    wall: isPublic(vault.data),
     relayed: vault.data.settings['relayed'] === true,
     unread: talks.unread,
     requests: people.all.filter(({ state }) => state === 'asks').length,

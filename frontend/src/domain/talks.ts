@@ -10,7 +10,7 @@ import type { Store } from '../store/store';
 import { derive, type Shown } from './conversation';
 import { messageOf, sinceOf, type MessageSurroundings } from './message';
 import type { Lack } from './outbox';
-import type { Message, Mid, Person, Talk, TalkView, Uid } from './types';
+import type { Message, Mid, Person, State, Talk, TalkView, Uid } from './types';
 import { View } from './view';
 import { wordsDue } from './waiting';
 
@@ -22,7 +22,7 @@ export interface TalkSurroundings {
   readonly platform: Platform;
   readonly store: Store;
   readonly log: Log;
-  readonly linked: () => boolean;
+  readonly link: () => State['link'];
   now(): number;
   people(): readonly Person[];
   person(uid: Uid): Person;
@@ -257,7 +257,7 @@ export class Talks {
     const around = this.#around;
     const person = around.person(peer);
     return {
-      me: around.me, now: around.now(), linked: around.linked(), name: person.name, fork: person.fork,
+      me: around.me, now: around.now(), link: around.link(), name: person.name, fork: person.fork,
       marks: { theirs: (this.#records.get(peer) ?? EMPTY_TALK).theirs, friendHome: around.hasHome(peer) },
       lack: around.lack(peer),
       excerpt: () => undefined,

@@ -18,6 +18,7 @@ export type Tick = 'waiting' | 'accepted' | 'kept' | 'home' | 'read' | 'failed';
 /** What a message has been waiting for, for at least ten seconds; said in words beneath it. */
 export type Waiting =
   | { for: 'network' } // this device has no connection; the message is on this device
+  | { for: 'nothing' } // the courtyard does not know this device any more; it does not go from here
   | { for: 'courtyard' } // connected, but the courtyard has not confirmed yet
   | { for: 'home'; name: string } // the courtyard has it, the friend's home has not
   | { for: 'carry'; name: string } // the own courtyard has it, the friend's in another place has not
@@ -178,6 +179,8 @@ export interface State {
   /** two homes answered with one key: a copy of the home runs somewhere */
   readonly homeTwice: boolean;
   readonly findable: boolean;
+  /** strangers see one's profile, on the public wall */
+  readonly wall: boolean;
   /** "always through my courtyard" */
   readonly relayed: boolean;
   readonly unread: number;

@@ -1,7 +1,7 @@
 /** What a message waits for, once it has waited ten seconds for its next tick. */
 
 import type { Lack } from './outbox';
-import type { Tick, Waiting } from './types';
+import type { State, Tick, Waiting } from './types';
 
 export const PATIENCE = 10_000;
 
@@ -10,7 +10,7 @@ export interface Circumstances {
   /** when the present tick was reached, or the message written */
   readonly since: number;
   readonly now: number;
-  readonly linked: boolean;
+  readonly link: State['link'];
   readonly name: string;
   /** the friend's list of devices waits for a decision */
   readonly fork: boolean;
@@ -21,12 +21,13 @@ export interface Circumstances {
 }
 
 export function waitingFor(message: Circumstances): Waiting | undefined {
-  const { tick, since, now, linked, name, fork, lack, way } = message;
+  const { tick, since, now, link, name, fork, lack, way } = message;
   if (tick !== 'waiting' && tick !== 'accepted') return undefined;
   if (now - since < PATIENCE) return undefined;
   if (tick === 'accepted') return { for: way ? 'carry' : 'home', name };
   if (fork) return { for: 'decision', name };
-  if (!linked) return { for: 'network' };
+  if (link === 'refused') return { for: 'nothing' };
+  if (link !== 'online') return { for: 'network' };
   if (lack) return { for: lack, name };
   return { for: 'courtyard' };
 }

@@ -66,7 +66,7 @@ export const first = {
     missed: 'Missed call',
     unknown: 'A newer kind of message',
     unread: (n: number, shown: string) => many(n, `${shown} new message`, `${shown} new messages`),
-    offline: 'You are offline. What you write is kept here and goes out by itself.',
+    offline: 'No connection to your courtyard. What you write is kept here and goes out by itself.',
     refused: 'Your courtyard no longer knows this browser. It may have been signed out from another device.',
     spaceLow: (percent: string) => `Your space at the courtyard is ${percent} full. A home at your house makes room for good.`,
     spaceDo: 'Set up a home',

@@ -64,7 +64,7 @@ export const first: FirstWords = {
     missed: '未接来电',
     unknown: '一种新的消息',
     unread: (_n, shown) => `${shown} 条新消息`,
-    offline: '你不在线。你写的会存在这里，连上后自动发出。',
+    offline: '现在连不上你的院子。你写的会存在这里，连上后自动发出。',
     refused: '你的院子不再认得这个浏览器。可能是在别的设备上把它退出了。',
     spaceLow: (percent) => `你在院子里的空间已用 ${percent}。在自己家里安一个家，就一直有地方。`,
     spaceDo: '安一个家',

@@ -64,7 +64,7 @@ export const first: FirstWords = {
     missed: '未接來電',
     unknown: '一種新的訊息',
     unread: (_n, shown) => `${shown} 則新訊息`,
-    offline: '你不在線上。你寫的會存在這裡，連上後自動送出。',
+    offline: '現在連不上你的院子。你寫的會存在這裡，連上後自動送出。',
     refused: '你的院子不再認得這個瀏覽器。可能是在別的裝置上把它登出了。',
     spaceLow: (percent) => `你在院子裡的空間已用 ${percent}。在自己家裡安一個家，就一直有地方。`,
     spaceDo: '安一個家',

@@ -90,6 +90,12 @@ export function parseHandle(text: string): Handle {
   return { username, ...parseHost(host) };
 }
 
+/** The handle of whose public page that address is (`https://host[:port]/@username`); any other text as it is. */
+export function pageHandle(text: string): string {
+  const page = /^https?:\/\/([^/?#@\s]+)\/@([^/?#@\s]+)\/?$/iu.exec(text.trim());
+  return page ? `${page[2] ?? ''}@${page[1] ?? ''}` : text;
+}
+
 export function formatHandle(handle: Handle): string {
   return `${handle.username}@${formatHost(handle)}`;
 }

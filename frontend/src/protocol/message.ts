@@ -10,6 +10,14 @@ import {
 } from './json';
 import { readSigned, signedJson } from './signed';
 
+/** Controls, marks of direction and what has no width; the joiners stay, which scripts and emoji are written with. */
+const unseen = /[\p{Cc}\u00ad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0]/gu;
+
+/** A name as it is written and shown: by it people recognise each other, so nothing in it is hidden or turns it round. */
+export function plainName(name: string): string {
+  return name.replace(unseen, '').trim();
+}
+
 /** Characters are Unicode code points; the same numbers as in the Go package. */
 export const limits = {
   /** characters of a text, wherever it travels */

@@ -156,7 +156,10 @@ func (w *Walls) author(ctx context.Context, username string) (author, error) {
 	if err != nil {
 		return a, &protocol.Error{Op: "wall.author", Code: protocol.CodeInternal, Cause: err}
 	}
-	a.name, a.about = p.Name, p.About
+	if name := plainName(p.Name); name != "" {
+		a.name = name
+	}
+	a.about = p.About
 	if p.Picture != nil {
 		a.picture = w.design.photoPath(p.Picture.Hash)
 	}

@@ -32,6 +32,16 @@ func TestEveryLanguageSaysEverything(t *testing.T) {
 	}
 }
 
+func TestPlainName(t *testing.T) {
+	for name, want := range map[string]string{
+		"林美": "林美", " Anna\u202e\u200b O’Neil\a ": "Anna O’Neil", "\u2067אבא\u2069": "אבא", "مى\u200cخواهم": "مى\u200cخواهم", "👩\u200d🌾": "👩\u200d🌾", "\u200b\u3164\ufeff": "",
+	} {
+		if got := plainName(name); got != want {
+			t.Errorf("%q is shown as %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestTongueOf(t *testing.T) {
 	for header, want := range map[string]string{
 		"": "en", "*": "en", "fr": "en", "de, zh-TW;q=0.5": "zh-Hant", "en;q=0.5,zh-CN": "zh-Hans", "zh": "zh-Hans", "zh-Hant-HK": "zh-Hant", "zh-hk": "zh-Hant",

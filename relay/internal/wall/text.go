@@ -10,6 +10,14 @@ import (
 // as they end a sentence around it.
 var links = regexp.MustCompile(`https?://[^\s<>"'“”‘’（）【】「」，。；：！？、]+`)
 
+// unseen are controls, marks of direction and what has no width; the joiners stay,
+// which scripts and emoji are written with.
+var unseen = regexp.MustCompile(`[\p{Cc}\x{ad}\x{61c}\x{115f}\x{1160}\x{180e}\x{200b}\x{200e}\x{200f}\x{2028}-\x{202e}\x{2060}-\x{206f}\x{3164}\x{feff}\x{ffa0}]`)
+
+// plainName is a name as it is shown (section 8): nothing in it is hidden, and it does
+// not turn round what stands beside it.
+func plainName(name string) string { return strings.TrimSpace(unseen.ReplaceAllString(name, "")) }
+
 // paragraphs splits a text at empty lines, and finds the links in it.
 func paragraphs(text string) [][]piece {
 	var out [][]piece

@@ -50,11 +50,14 @@ export class Publishing {
     });
   }
 
-  /** Without a home, whoever opens says once a day that the wall ends where it does. */
+  /**
+   * Looks whether the own wall is as it was, and has strangers see the profile as it is now. Without a home, whoever
+   * opens says once a day that the wall ends where it does.
+   */
   renew(): Promise<void> {
     return this.#alone(async () => {
       const { self } = this.#session;
-      const wall = await this.catchUp();
+      const wall = await this.#dressed(await this.catchUp());
       if (this.#session.home) return; // it does so itself
       const last = pinOf(wall);
       const now = self.now();
@@ -151,6 +154,21 @@ export class Publishing {
       await this.#upload(missing, data);
       return false;
     }
+  }
+
+  /** The wall with the profile of now; one that has only just begun elsewhere gets it with its first post. */
+  async #dressed(wall: WallRecord | undefined): Promise<WallRecord | undefined> {
+    for (let attempt = 0; wall && attempt < TRIES; attempt++) {
+      const profile = await this.#profile(wall);
+      if (!profile) break;
+      try {
+        await this.#write(wall, profile);
+      } catch (error) {
+        if (!isProblem(error, 'wall-conflict')) throw error;
+      }
+      wall = await this.catchUp();
+    }
+    return wall;
   }
 
   /** What strangers see of the author, where it is not what they see now. */

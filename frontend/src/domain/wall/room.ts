@@ -1,6 +1,6 @@
 /** The Wall: the feed of those one follows, one's own posts among them, and what is asked of both. Loaded beside the first screen. */
 
-import { formatHandle, formatHost, type Handle, type Host, parseHandle, parseHost, sameHost } from '../../protocol/address';
+import { formatHandle, formatHost, type Handle, type Host, pageHandle, parseHandle, parseHost, sameHost } from '../../protocol/address';
 import { b64, utf8, type Bytes } from '../../protocol/bytes';
 import { characters, open, bytes, text } from '../../protocol/json';
 import { Altered, type Pin, wallLimits } from '../../protocol/post';
@@ -11,6 +11,7 @@ import { WallShelf, type HeldPhoto } from '../../store/walls';
 import { codeOf, failureOf, Trouble } from '../failure';
 import type { Session } from '../session';
 import type { Courtyard, Failure, Uid } from '../types';
+import { AGREED, isPublic } from '../profiles';
 import { type Follow, followsOf, type Standing, withFollow, withoutFollow, withStandings } from './follows';
 import { WallPhotos } from './photos';
 import { Publishing } from './publishing';
@@ -27,7 +28,6 @@ const AT_ONCE = 4;
 const SEEN = 'wall-seen';
 const DRAFT = 'wall-draft';
 /** in the vault's settings: one has agreed to be seen */
-const AGREED = 'wall';
 const readPerson = open({ uid: bytes(32), username: text(32) }, { host: text(300) });
 
 export class Walls implements WallRoom {
@@ -125,7 +125,7 @@ export class Walls implements WallRoom {
 
   get public(): boolean {
     const { self, vault } = this.#session;
-    return (this.#walls.get(self.id)?.seq ?? 0) > 0 || (vault.opened && vault.data.settings[AGREED] === true);
+    return (this.#walls.get(self.id)?.seq ?? 0) > 0 || (vault.opened && isPublic(vault.data));
   }
 
   get follows(): readonly Wall[] {
@@ -492,7 +492,7 @@ function refOf({ hash, size, width, height, thumb, alt }: NewPhoto): PhotoRef {
 
 /** A name alone is one of this courtyard. */
 function readHandle(words: string, here: Host): Handle {
-  const name = words.trim().replace(/^@/u, '');
+  const name = pageHandle(words).trim().replace(/^@/u, '');
   try {
     return parseHandle(name.includes('@') ? name : formatHandle({ username: name.toLowerCase(), ...here }));
   } catch (error) {

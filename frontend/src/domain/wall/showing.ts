@@ -1,6 +1,7 @@
 /** From what is kept of walls to what is shown of them. What has not changed stays the same object. */
 
 import { formatHandle, formatHost, type Host } from '../../protocol/address';
+import { plainName } from '../../protocol/message';
 import type { BoxRow, PostRecord, WallRecord } from '../../store/schema';
 import type { WallShelf } from '../../store/walls';
 import type { Session } from '../session';
@@ -40,7 +41,7 @@ export class Showing {
     const picture = own ? people.ownPicture(uid, data?.picture) : person?.picture;
     return {
       uid, own, picture,
-      name: own ? (data?.name ?? username) : (person?.name ?? '') || (record?.name ?? '') || name || username,
+      name: own ? (data?.name ?? username) : (person?.name ?? '') || plainName(record?.name ?? '') || name || username,
       handle: formatHandle({ username, ...host }),
       face: record?.picture && picture === undefined ? this.#photo(uid, record.picture) : undefined,
       page: `${origin(host)}/@${username}`,

@@ -52,6 +52,7 @@ export const friends = {
     ask: 'Ask to be friends',
     askedNotice: (name: string) => `${name} will see your request.`,
     askedUnknown: 'If there is somebody with this name, they will see your request.',
+    areFriends: (name: string) => `You and ${name} are friends.`,
     elsewhere: 'In other courtyards',
   },
 

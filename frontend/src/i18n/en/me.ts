@@ -130,7 +130,9 @@ export const me = {
     pictureRemove: 'Remove picture',
     pictureBad: 'This picture cannot be read. Try a JPEG or PNG.',
     profileSaved: 'Saved. Your friends will see it.',
+    profileSavedAll: 'Saved. Your friends will see it, and your public wall shows it.',
     profileWho: 'Your friends see this. The courtyard does not.',
+    profileAll: 'Your friends see this, and so does anybody who opens your public wall.',
   },
 
   devices: {

@@ -72,6 +72,7 @@ export const talk = {
   },
 
   waiting: {
+    nothing: 'Your courtyard no longer knows this browser, so it does not go from here. It stands here until you sign out; copy it if you need it.',
     network: 'Waiting for a connection. It is safe on this device; you may close the app, it goes by itself when you are back.',
     courtyard: 'Waiting for the courtyard. It is safe on this device; you may close the app, it goes by itself when you are back.',
     home: (name: string) => `Waiting for ${name}’s home. You may close the app; it goes by itself.`,

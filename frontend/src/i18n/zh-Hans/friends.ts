@@ -54,6 +54,7 @@ export const friends: Widened<typeof english> = {
     ask: '请求做朋友',
     askedNotice: (name) => `${name}会看到你的请求。`,
     askedUnknown: '如果有这个人，对方会看到你的请求。',
+    areFriends: (name) => `你和${name}是朋友。`,
     elsewhere: '在别的院子',
   },
 

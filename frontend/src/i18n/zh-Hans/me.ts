@@ -127,7 +127,9 @@ export const me: Widened<typeof english> = {
     pictureRemove: '去掉头像',
     pictureBad: '这张图片读不了。请换一张 JPEG 或 PNG。',
     profileSaved: '已保存，朋友们会看到。',
+    profileSavedAll: '已保存。朋友会看到，公开墙上也会更新。',
     profileWho: '这些朋友能看到，院子看不到。',
+    profileAll: '朋友看得到这些，打开你公开墙的任何人也看得到。',
   },
 
   devices: {

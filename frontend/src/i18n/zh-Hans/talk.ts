@@ -72,6 +72,7 @@ export const talk: Widened<typeof english> = {
   },
 
   waiting: {
+    nothing: '你的院子不再认得这个浏览器，从这里发不出去了。退出之前它还在这里，需要的话先复制下来。',
     network: '在等网络。它安全地存在这台设备上；你可以关掉应用，回来时会自动发出。',
     courtyard: '在等院子。它安全地存在这台设备上；你可以关掉应用，回来时会自动发出。',
     home: (name) => `在等${name}的家。你可以关掉应用，它会自己送到。`,

@@ -54,6 +54,7 @@ export const friends: Widened<typeof english> = {
     ask: '請求做朋友',
     askedNotice: (name) => `${name}會看到你的請求。`,
     askedUnknown: '如果有這個人，對方會看到你的請求。',
+    areFriends: (name) => `你和${name}是朋友。`,
     elsewhere: '在別的院子',
   },
 

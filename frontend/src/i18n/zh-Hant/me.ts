@@ -127,7 +127,9 @@ export const me: Widened<typeof english> = {
     pictureRemove: '去掉頭像',
     pictureBad: '這張圖片讀不了。請換一張 JPEG 或 PNG。',
     profileSaved: '已儲存，朋友們會看到。',
+    profileSavedAll: '已儲存。朋友會看到，公開牆上也會更新。',
     profileWho: '這些朋友能看到，院子看不到。',
+    profileAll: '朋友看得到這些，打開你公開牆的任何人也看得到。',
   },
 
   devices: {

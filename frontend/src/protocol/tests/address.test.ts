@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { formatHandle, formatHost, hostWellFormed, parseHandle, parseHost, usernameAllowed, usernameWellFormed } from '../address';
+import { formatHandle, formatHost, hostWellFormed, pageHandle, parseHandle, parseHost, usernameAllowed, usernameWellFormed } from '../address';
 
 test('usernames', () => {
   for (const name of ['ab', 'a1', '0x', 'a.b-c_d', 'x'.repeat(32)]) expect(usernameAllowed(name)).toBe(true);
@@ -8,6 +8,13 @@ test('usernames', () => {
     expect(usernameWellFormed(name)).toBe(true);
     expect(usernameAllowed(name)).toBe(false);
   }
+});
+
+test.each([
+  ['https://relay.example/@wei', 'wei@relay.example'], [' http://127.0.0.1:8787/@wei/ ', 'wei@127.0.0.1:8787'], ['HTTPS://[::1]:1/@a.b', 'a.b@[::1]:1'],
+  ['wei@relay.example', 'wei@relay.example'], ['https://relay.example/@wei/posts', 'https://relay.example/@wei/posts'], ['https://a@relay.example/@wei', 'https://a@relay.example/@wei'],
+])('%j is the page of %s', (typed, handle) => {
+  expect(pageHandle(typed)).toBe(handle);
 });
 
 describe('hosts', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { fromUtf8, utf8 } from '../bytes';
-import { encodeBody, encodeMeta, isLetterType, type Known, limits, nextClock, parseBody, parseMeta, shownClock, splitText } from '../message';
+import { encodeBody, encodeMeta, isLetterType, type Known, limits, nextClock, parseBody, parseMeta, plainName, shownClock, splitText } from '../message';
 import { metaOf, person, repeatable } from './cast';
 
 const random = repeatable('message');
@@ -54,6 +54,12 @@ test('keys and kinds to come: the first left out, the second left alone', () => 
   expect(() => parseBody('chat', 'poll', utf8('{"a":1,"a":2}'))).toThrow('bad-request');
   expect(['chat', 'friend', 'receipt', 'live'].every(isLetterType)).toBe(true);
   expect(['link', 'room', '', 'toString'].some(isLetterType)).toBe(false);
+});
+
+test.each([
+  ['林美', '林美'], [' Anna\u202e\u200b O’Neil\u0007 ', 'Anna O’Neil'], ['\u2067אבא\u2069', 'אבא'], ['مى\u200cخواهم', 'مى\u200cخواهم'], ['👩\u200d🌾', '👩\u200d🌾'], ['\u200b\u3164\ufeff', ''],
+])('the name %j is shown as %j', (name, shown) => {
+  expect(plainName(name)).toBe(shown);
 });
 
 describe('bounds', () => {

@@ -56,7 +56,7 @@ describe.each(catalogues)('%s', (language, t) => {
     expect(new Set(labels).size).toBe(6);
     for (const tick of ['kept', 'home', 'read'] as const) expect(tickLabel(tick, 'Wei', t)).toContain('Wei');
     for (const tick of ['waiting', 'accepted', 'kept', 'home', 'read'] as const) expect(tickWords(tick, 'Wei', t)).not.toBe('');
-    for (const wait of [{ for: 'network' }, { for: 'courtyard' }, { for: 'home', name: 'Wei' }, { for: 'carry', name: 'Wei' }, { for: 'key', name: 'Wei' }, { for: 'away', name: 'Wei' }, { for: 'decision', name: 'Wei' }] as const) {
+    for (const wait of [{ for: 'network' }, { for: 'nothing' }, { for: 'courtyard' }, { for: 'home', name: 'Wei' }, { for: 'carry', name: 'Wei' }, { for: 'key', name: 'Wei' }, { for: 'away', name: 'Wei' }, { for: 'decision', name: 'Wei' }] as const) {
       expect(waitingWords(wait, t)).not.toBe('');
     }
   });

@@ -34,6 +34,7 @@ export function tickWords(tick: Exclude<Tick, 'failed'>, name: string, t: Catalo
 /** What a message has been waiting for, in a sentence. */
 export function waitingWords(waiting: Waiting, t: Catalogue): string {
   switch (waiting.for) {
+    case 'nothing':
     case 'network':
     case 'courtyard':
       return t.waiting[waiting.for];
