@@ -79,6 +79,13 @@ func newJudge(e ending) *judgement {
 			j.ahead[h.Env] = true
 		}
 	}
+	for _, s := range e.Shelves { // a home takes what its phones, being away, never see
+		for _, row := range s.Rows {
+			if row.What == wasReturned && row.Code == protocol.CodeClockAhead && j.sealed[row.Env].Who == s.Who {
+				j.ahead[row.Env] = true
+			}
+		}
+	}
 	return j
 }
 

@@ -179,4 +179,14 @@ func TestWhatCameBackAheadIsWrittenAgain(t *testing.T) {
 			}
 		}
 	}
+	// Told to the home alone, while every phone was away.
+	e := ahead(again)
+	told := e.History[len(e.History)-1]
+	e.History = e.History[:len(e.History)-1]
+	e.Shelves[0].Rows = append(e.Shelves[0].Rows, told)
+	for _, p := range judge(e) {
+		if len(p.Broken) > 0 {
+			t.Errorf("told to the home alone: %s: %v", p.What, p.Broken)
+		}
+	}
 }

@@ -133,7 +133,7 @@ func (p *phone) log(ctx context.Context, s *shelf) (err error) {
 	if s.Owed, err = p.owed(ctx); err != nil {
 		return err
 	}
-	rows, err := db.QueryContext(ctx, `SELECT e.n, e.mid, e.envelope, e.hash, e.type, e.clock, e.home, e.meta, a.key, o.key
+	rows, err := db.QueryContext(ctx, `SELECT e.n, e.mid, e.envelope, e.hash, e.type, e.clock, e.home, e.meta, e.body, a.key, o.key
 		FROM events e JOIN names a ON a.id = e.author JOIN names o ON o.id = e.peer ORDER BY e.n`)
 	if err != nil {
 		return err
@@ -142,8 +142,8 @@ func (p *phone) log(ctx context.Context, s *shelf) (err error) {
 	for rows.Next() {
 		var e entry
 		var ticked int64
-		var mid, envelope, hash, meta, author, peer []byte
-		if err := rows.Scan(&e.N, &mid, &envelope, &hash, &e.Type, &e.Clock, &ticked, &meta, &author, &peer); err != nil {
+		var mid, envelope, hash, meta, body, author, peer []byte
+		if err := rows.Scan(&e.N, &mid, &envelope, &hash, &e.Type, &e.Clock, &ticked, &meta, &body, &author, &peer); err != nil {
 			return err
 		}
 		copy(e.Mid[:], mid)
@@ -167,6 +167,13 @@ func (p *phone) log(ctx context.Context, s *shelf) (err error) {
 			s.Rows = append(s.Rows, e)
 		case protocol.TypeReturned:
 			e.What = wasReturned
+			var why struct {
+				Code string `json:"code"`
+			}
+			if err := json.Unmarshal(body, &why); err != nil {
+				return err
+			}
+			e.Code = why.Code
 			s.Rows = append(s.Rows, e)
 		}
 		if ticked > 0 {
