@@ -263,6 +263,7 @@ stories('with the card one is back', (cast, homeless) => {
 test.describe('a card that is none', () => {
   const yard = useCourtyard();
   const bad = 'These characters do not belong to a card: one may be misread. Nothing was changed.';
+  const unknown = 'No account under this address belongs to this card. Nothing was changed.';
   let card: KeptCard;
   let others: KeptCard;
 
@@ -292,19 +293,19 @@ test.describe('a card that is none', () => {
   test('somebody else’s characters', async ({ browser }) => {
     const person = await comesWithACard(yard, browser);
     await types(person, card.handle, others.code);
-    await isRefused(person, bad);
+    await isRefused(person, unknown);
   });
 
   test('an address that nobody has', async ({ browser }) => {
     const person = await comesWithACard(yard, browser);
     await types(person, 'nobody.at.all', card.code);
-    await isRefused(person, bad);
+    await isRefused(person, unknown);
   });
 
   test('of another courtyard', async ({ browser }) => {
     const person = await comesWithACard(yard, browser);
     await types(person, 'lin.mei@elsewhere.example', card.code);
-    await isRefused(person, 'This link belongs to another courtyard. Nothing was changed.');
+    await isRefused(person, 'This card is for another courtyard: its address names it after the @.');
   });
 
   test('too few and too many characters are counted', async ({ browser }) => {
@@ -316,6 +317,8 @@ test.describe('a card that is none', () => {
     await person.reads('That is more than 28 characters.');
     await expect(person.button('Bring me back')).toBeDisabled();
     await person.writes(field, card.code);
+    await person.page.setViewportSize({ width: 360, height: 740 });
+    expect(await field.evaluate((one) => one.scrollWidth - one.clientWidth)).toBe(0); // all of it can be looked at
     await person.presses('Bring me back');
     await person.reads('Write the address that stands on the card.');
   });
