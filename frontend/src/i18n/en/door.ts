@@ -58,7 +58,7 @@ export const door = {
     handoverUsed: 'This link has been used or is older than a day',
     handoverUsedWords: 'Make a new one on the device where you are signed in: Me, then Devices, then Add a device.',
     handoverInside: 'This link is for another device',
-    handoverInsideWords: 'It brings your account to a browser that has none: open it there. It works once, within a day.',
+    handoverInsideWords: 'The link brings your account to a browser that has none: open it there. It works once, within a day.',
     handoverInsideLost: 'Your courtyard no longer knows this browser. To come back here, sign out first, then open the link once more.',
     personTitle: (name: string) => `Be friends with ${name}?`,
     personWords: 'You have seen this code on their screen, so they are marked as confirmed.',

@@ -60,7 +60,7 @@ export const door: Widened<typeof english> = {
     handoverUsed: '这条链接已经用过，或者超过一天了',
     handoverUsedWords: '请在已登录的设备上再做一条：“我”，“设备”，“添加设备”。',
     handoverInside: '这条链接是给另一台设备的',
-    handoverInsideWords: '它把你的账号带到一个还没有账号的浏览器：请在那里打开。一天之内有效，只能用一次。',
+    handoverInsideWords: '这条链接把你的账号带到一个还没有账号的浏览器：请在那里打开。一天之内有效，只能用一次。',
     handoverInsideLost: '你的院子不再认得这个浏览器。想在这里继续用，请先退出，再打开一次这条链接。',
     personTitle: (name) => `和${name}做朋友吗？`,
     personWords: '这个码是你在对方屏幕上看到的，所以会标为已确认。',

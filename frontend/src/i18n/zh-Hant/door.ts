@@ -60,7 +60,7 @@ export const door: Widened<typeof english> = {
     handoverUsed: '這條連結已經用過，或者超過一天了',
     handoverUsedWords: '請在已登入的裝置上再做一條：「我」，「裝置」，「新增裝置」。',
     handoverInside: '這條連結是給另一台裝置的',
-    handoverInsideWords: '它把你的帳號帶到一個還沒有帳號的瀏覽器：請在那裡打開。一天之內有效，只能用一次。',
+    handoverInsideWords: '這條連結把你的帳號帶到一個還沒有帳號的瀏覽器：請在那裡打開。一天之內有效，只能用一次。',
     handoverInsideLost: '你的院子不再認得這個瀏覽器。想在這裡繼續用，請先登出，再打開一次這條連結。',
     personTitle: (name) => `和${name}做朋友嗎？`,
     personWords: '這個碼是你在對方螢幕上看到的，所以會標為已確認。',
