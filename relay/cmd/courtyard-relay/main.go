@@ -14,8 +14,8 @@ import (
 	"github.com/courtyard-social/courtyard/relay"
 )
 
-// version is set by release builds (-ldflags -X main.version=…).
-var version = "dev"
+// version is what Diagnostics says, the same as the home agent's and the app's.
+const version = "0.1.0"
 
 type cli struct {
 	Serve   serve   `cmd:"" default:"withargs" help:"Run the relay (the default)."`
