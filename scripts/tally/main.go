@@ -66,9 +66,11 @@ func failures(printed string) string {
 // record appends one line; a report that could not be read counts as one failure, and so does an empty one.
 func record(results, name string, c counts, named string, cause error) (failed bool, err error) {
 	if cause != nil {
+		named += fmt.Sprintf("FAILED: %s: %v\n", name, cause)
 		fmt.Printf("%s: %v\n", name, cause)
 		c.failed++
 	} else if c == (counts{}) {
+		named += fmt.Sprintf("FAILED: %s: no test ran\n", name)
 		fmt.Printf("%s: no test ran\n", name)
 		c.failed++
 	}

@@ -137,7 +137,7 @@ func TestSum(t *testing.T) {
 	if failed, err := record(results, "bad", counts{failed: 1}, said, nil); !failed || err != nil {
 		t.Errorf("a failed test must fail: %v, %v", failed, err)
 	}
-	if raw, err := os.ReadFile(results + ".failed"); err != nil || string(raw) != "FAILED: p TestA\n" {
+	if raw, err := os.ReadFile(results + ".failed"); err != nil || string(raw) != "FAILED: empty: no test ran\nFAILED: p TestA\n" {
 		t.Errorf("kept %q of the failures, %v", raw, err)
 	}
 	out.Reset()

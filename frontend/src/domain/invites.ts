@@ -167,7 +167,7 @@ async function invited(url: string, link: InviteLink, platform: Platform, api: A
   } catch (error) {
     if (!isProblem(error, 'invite-unknown')) throw error;
     // The one that made them friends, opened once more; of a friend by name alone it can confirm nothing any more.
-    if (held?.state === 'friend' && held.confirmed) return { kind: 'invite', url, name: held.name, picture: undefined, uid, own, friend: true, spent: true, host };
+    if (held?.state === 'friend' && held.confirmed) return { kind: 'invite', url, name: plainName(held.name) || held.username, picture: undefined, uid, own, friend: true, spent: true, host };
     return { kind: 'spent' };
   }
 }
