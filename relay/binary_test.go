@@ -166,7 +166,7 @@ func TestTheCommandLine(t *testing.T) {
 			t.Errorf("%s: %v %v", name, info.Mode(), err)
 		}
 	}
-	if version, _, code := run(t, nil, "version"); code != 0 || strings.TrimSpace(version) != "dev" {
+	if version, _, code := run(t, nil, "version"); code != 0 || strings.TrimSpace(version) != "0.1.0" {
 		t.Errorf("version says %q", version)
 	}
 }

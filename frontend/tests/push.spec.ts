@@ -304,6 +304,7 @@ test('switched off, and signed out, nothing stays', async () => {
   await friend.taps(theSwitch(friend));
   await expect(theSwitch(friend)).not.toBeChecked();
   await expect(friend.button('Send a test')).toHaveCount(0);
+  await expect(theSwitch(friend)).toBeEnabled(); // it is while the courtyard is being told that it is not
   await friend.reloads();
   await expect(theSwitch(friend)).toBeEnabled();
   await expect(theSwitch(friend)).not.toBeChecked();

@@ -90,6 +90,8 @@ export class Push implements Notifications {
   }
 
   async turnOff(): Promise<void> {
+    // Before its turn too, so that it holds when the app is closed this moment.
+    await this.#session.store.saveSetting(SETTING, undefined);
     await this.#alone(async () => {
       await this.#session.store.saveSetting(SETTING, undefined);
       await this.#tools.unsubscribe();
@@ -119,8 +121,10 @@ export class Push implements Notifications {
   }
 
   async speak(words: NotifyWords): Promise<void> {
-    const setting = await this.#setting();
-    if (setting) await this.#session.store.saveSetting(SETTING, { ...setting, words } satisfies PushSetting);
+    await this.#alone(async () => {
+      const setting = await this.#setting();
+      if (setting) await this.#session.store.saveSetting(SETTING, { ...setting, words } satisfies PushSetting);
+    });
   }
 
   isMuted(peer: Uid): boolean {
