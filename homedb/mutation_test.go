@@ -79,6 +79,8 @@ var mutations = []check{
 	{"receipts that come back are no event", "intake/returned.go", "case outbox.Receipt, outbox.Stale: // they do not want to hear it", "case outbox.Stale:",
 		"internal/intake", "TestWhatCameBackIsSaidOnce", false},
 	{"what is dated ahead is written again", "intake/returned.go", "if back.Code == protocol.CodeClockAhead {", "if false {", "internal/intake", "TestWhatWasDatedAheadIsWrittenAgain", false},
+	{"a receipt that came back while it was sent", "outbox/outbox.go", "mid = $2 AND hash = $3 AND due = $4`, []any{peer[:], r.MID[:], r.Hash[:], r.due}",
+		"mid = $2 AND hash = $3`, []any{peer[:], r.MID[:], r.Hash[:]}", "internal/outbox", "TestWhatComesBackBeforeItIsAnsweredForStaysOwed", false},
 	{"what a device has sent anew", "outbox/errand.go", "if err != nil || !back {", "if _ = back; err != nil {", "internal/household", "TestWhatADeviceHasSealedAnewIsLeftToIt", false},
 	{"a clock that is years behind is not followed", "person/date.go", "if lead := time.Duration(relay-own) * time.Millisecond; lead <= maxSkew || lead > maxDoubt {",
 		"if lead := time.Duration(relay-own) * time.Millisecond; lead <= maxSkew {", "internal/person", "TestWhoseClockIsFollowed", false},

@@ -16,6 +16,7 @@ type errand struct {
 	peer  protocol.UID
 	ref   protocol.ID
 	tries int
+	due   int64 // as it was read; Rewrite changes it
 }
 
 // errands sends some single letters and returns how many it dealt with.
@@ -50,8 +51,8 @@ func (o *Outbox) errands(ctx context.Context, put Put, token string) (int, error
 // caused many errands waits for those who have caused one: one of each peer, then
 // a second of each, beginning after the peer who came last the time before.
 func (o *Outbox) turn(ctx context.Context) ([]errand, error) {
-	rows, err := o.DB.Query(ctx, `SELECT kind, peer, ref, tries FROM (
-			SELECT kind, peer, ref, tries, CASE kind WHEN 'stale' THEN 1 ELSE 0 END AS later,
+	rows, err := o.DB.Query(ctx, `SELECT kind, peer, ref, tries, due FROM (
+			SELECT kind, peer, ref, tries, due, CASE kind WHEN 'stale' THEN 1 ELSE 0 END AS later,
 				ROW_NUMBER() OVER (PARTITION BY kind, peer ORDER BY made, ref) AS turn
 			FROM errands WHERE due <= $1) x
 		ORDER BY later, turn, CASE WHEN peer > $2 THEN 0 ELSE 1 END, peer, kind LIMIT CAST($3 AS BIGINT)`,
@@ -64,7 +65,7 @@ func (o *Outbox) turn(ctx context.Context) ([]errand, error) {
 	for rows.Next() {
 		var e errand
 		var peer, ref []byte
-		if err := rows.Scan(&e.kind, &peer, &ref, &e.tries); err != nil {
+		if err := rows.Scan(&e.kind, &peer, &ref, &e.tries, &e.due); err != nil {
 			return nil, err
 		}
 		e.peer, e.ref = protocol.UID(peer), protocol.ID(ref)
@@ -76,11 +77,12 @@ func (o *Outbox) turn(ctx context.Context) ([]errand, error) {
 	return list, rows.Err()
 }
 
+// done strikes out what was sent, or puts it off; as told does.
 func (o *Outbox) done(ctx context.Context, e errand, again bool, due int64) error {
 	return o.DB.Write(ctx, func(tx store.Tx) error {
-		query, args := `DELETE FROM errands WHERE kind = $1 AND peer = $2 AND ref = $3`, []any{e.kind, e.peer[:], e.ref[:]}
+		query, args := `DELETE FROM errands WHERE kind = $1 AND peer = $2 AND ref = $3 AND due = $4`, []any{e.kind, e.peer[:], e.ref[:], e.due}
 		if again {
-			query = `UPDATE errands SET tries = tries + 1, due = $4 WHERE kind = $1 AND peer = $2 AND ref = $3`
+			query = `UPDATE errands SET tries = tries + 1, due = $5 WHERE kind = $1 AND peer = $2 AND ref = $3 AND due = $4`
 			args = append(args, due)
 		}
 		_, err := tx.Exec(ctx, query, args...)
@@ -153,7 +155,7 @@ func (o *Outbox) again(ctx context.Context, put Put, e errand) error {
 			return err
 		}
 		// What is sealed anew counts as under way, before it is: a crash must not leave it so.
-		if err := o.done(ctx, e, true, 0); err != nil {
+		if err := o.done(ctx, e, true, e.due); err != nil {
 			return err
 		}
 	}
@@ -193,7 +195,7 @@ func (o *Outbox) accept(ctx context.Context, put Put, token string, e errand) er
 		return err
 	}
 	// From here on a crash must not leave a friend in the vault who never hears of it.
-	if err := o.done(ctx, e, true, 0); err != nil {
+	if err := o.done(ctx, e, true, e.due); err != nil {
 		return err
 	}
 	var answer *message.Answer

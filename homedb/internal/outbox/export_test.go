@@ -31,3 +31,28 @@ func (o *Outbox) Turn(ctx context.Context) ([]Errand, error) {
 	}
 	return out, err
 }
+
+// Sends takes everything that is due as sent, receipts and errands, and returns how
+// many there were; meanwhile happens while they are on their way.
+func (o *Outbox) Sends(ctx context.Context, meanwhile func()) (receipts, errands int, err error) {
+	owed, receipts, err := o.owed(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	list, err := o.turn(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	meanwhile()
+	for peer, some := range owed {
+		if err := o.told(ctx, peer, some, false, 0); err != nil {
+			return 0, 0, err
+		}
+	}
+	for _, e := range list {
+		if err := o.done(ctx, e, false, 0); err != nil {
+			return 0, 0, err
+		}
+	}
+	return receipts, len(list), nil
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/courtyard-social/courtyard/homedb/internal/chatlog"
@@ -104,31 +105,21 @@ func (o *Outbox) flush(ctx context.Context, put Put, token string) (time.Duratio
 	return max(time.Second, time.Duration(due-clock.Millis(o.Clock))*time.Millisecond), nil
 }
 
+// owedReceipt is a home receipt that a friend is to have.
+type owedReceipt struct {
+	message.Item
+	due int64 // as it was read; Rewrite changes it
+}
+
 // receipts sends home receipts, one letter for up to 500 messages of a friend.
 // It returns how many rows it dealt with.
 func (o *Outbox) receipts(ctx context.Context, put Put) (int, error) {
-	rows, err := o.DB.Query(ctx, `SELECT peer, mid, hash FROM receipts WHERE due <= $1 LIMIT CAST($2 AS BIGINT)`, clock.Millis(o.Clock), batch)
+	owed, n, err := o.owed(ctx)
 	if err != nil {
 		return 0, err
 	}
-	defer rows.Close()
-	owed := map[protocol.UID][]message.Item{}
-	n := 0
-	for rows.Next() {
-		var peer, mid, hash []byte
-		if err := rows.Scan(&peer, &mid, &hash); err != nil {
-			return 0, err
-		}
-		owed[protocol.UID(peer)] = append(owed[protocol.UID(peer)], message.Item{MID: protocol.ID(mid), Hash: protocol.Hash32(hash)})
-		n++
-	}
-	if err := rows.Err(); err != nil {
-		return 0, err
-	}
-	for peer, items := range owed {
-		for len(items) > 0 {
-			some := items[:min(len(items), message.MaxItems)]
-			items = items[len(some):]
+	for peer, receipts := range owed {
+		for some := range slices.Chunk(receipts, message.MaxItems) {
 			if err := o.receipt(ctx, put, peer, some); err != nil {
 				return 0, err
 			}
@@ -137,7 +128,32 @@ func (o *Outbox) receipts(ctx context.Context, put Put) (int, error) {
 	return n, nil
 }
 
-func (o *Outbox) receipt(ctx context.Context, put Put, peer protocol.UID, items []message.Item) error {
+// owed reads the receipts that are due now, by who is to have them, and their number.
+func (o *Outbox) owed(ctx context.Context) (owed map[protocol.UID][]owedReceipt, n int, err error) {
+	rows, err := o.DB.Query(ctx, `SELECT peer, mid, hash, due FROM receipts WHERE due <= $1 LIMIT CAST($2 AS BIGINT)`, clock.Millis(o.Clock), batch)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer rows.Close()
+	owed = map[protocol.UID][]owedReceipt{}
+	for rows.Next() {
+		var peer, mid, hash []byte
+		var due int64
+		if err := rows.Scan(&peer, &mid, &hash, &due); err != nil {
+			return nil, 0, err
+		}
+		item := message.Item{MID: protocol.ID(mid), Hash: protocol.Hash32(hash)}
+		owed[protocol.UID(peer)] = append(owed[protocol.UID(peer)], owedReceipt{item, due})
+		n++
+	}
+	return owed, n, rows.Err()
+}
+
+func (o *Outbox) receipt(ctx context.Context, put Put, peer protocol.UID, receipts []owedReceipt) error {
+	items := make([]message.Item, len(receipts))
+	for i, r := range receipts {
+		items[i] = r.Item
+	}
 	body, err := message.MarshalBody(message.Home{Items: items})
 	if err != nil {
 		return err
@@ -150,12 +166,18 @@ func (o *Outbox) receipt(ctx context.Context, put Put, peer protocol.UID, items 
 	if err != nil {
 		o.Logger.Info("outbox: a receipt was not taken", "code", protocol.CodeOf(err), "again", again)
 	}
+	return o.told(ctx, peer, receipts, again, clock.Millis(o.Clock)+wait.Milliseconds())
+}
+
+// told strikes out receipts that were sent, or puts them off. The letter may have
+// come back before it was answered for: what Rewrite has touched stays owed.
+func (o *Outbox) told(ctx context.Context, peer protocol.UID, receipts []owedReceipt, again bool, due int64) error {
 	return o.DB.Write(ctx, func(tx store.Tx) error {
-		for _, i := range items {
-			query, args := `DELETE FROM receipts WHERE peer = $1 AND mid = $2 AND hash = $3`, []any{peer[:], i.MID[:], i.Hash[:]}
+		for _, r := range receipts {
+			query, args := `DELETE FROM receipts WHERE peer = $1 AND mid = $2 AND hash = $3 AND due = $4`, []any{peer[:], r.MID[:], r.Hash[:], r.due}
 			if again {
-				query = `UPDATE receipts SET due = $4 WHERE peer = $1 AND mid = $2 AND hash = $3`
-				args = append(args, clock.Millis(o.Clock)+wait.Milliseconds())
+				query = `UPDATE receipts SET due = $5 WHERE peer = $1 AND mid = $2 AND hash = $3 AND due = $4`
+				args = append(args, due)
 			}
 			if _, err := tx.Exec(ctx, query, args...); err != nil {
 				return err

@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"path/filepath"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/courtyard-social/courtyard/homedb/internal/store/postgres"
 	"github.com/courtyard-social/courtyard/homedb/internal/store/sqlite"
 	"github.com/courtyard-social/courtyard/protocol"
+	"github.com/courtyard-social/courtyard/protocol/message"
 	"github.com/courtyard-social/courtyard/scripts/postgrestest"
 )
 
@@ -128,6 +130,40 @@ func TestStaleNoticesTakeTurns(t *testing.T) {
 					}
 					last = e.Ref
 				}
+			}
+		}
+	})
+}
+
+// A letter may come back before the relay's answer to it has been looked at.
+func TestWhatComesBackBeforeItIsAnsweredForStaysOwed(t *testing.T) {
+	owing(t, func(t *testing.T, o *outbox.Outbox, owe func(kind string, peer byte, n int)) {
+		peer, envelope := protocol.UID{1}, protocol.ID{9}
+		item := message.Item{MID: protocol.ID{1}, Hash: protocol.Hash32{1}}
+		write := func(do func(tx store.Tx) error) {
+			t.Helper()
+			if err := o.DB.Write(t.Context(), do); err != nil {
+				t.Fatal(err)
+			}
+		}
+		owe(outbox.Stale, 1, 1)
+		write(func(tx store.Tx) error { return outbox.OweReceipt(t.Context(), tx, peer, item.MID, item.Hash) })
+		var ref protocol.ID
+		binary.BigEndian.PutUint64(ref[:], 1)
+		comesBack := func() {
+			write(func(tx store.Tx) error {
+				return errors.Join(
+					outbox.Rewrite(t.Context(), tx, peer, outbox.Posted{Kind: outbox.Receipt, Items: []message.Item{item}}, envelope, 1),
+					outbox.Rewrite(t.Context(), tx, peer, outbox.Posted{Kind: outbox.Stale, Ref: ref}, envelope, 1))
+			})
+		}
+		for round, c := range []struct {
+			meanwhile func()
+			want      int
+		}{{comesBack, 1}, {comesBack, 1}, {func() {}, 1}, {func() {}, 0}, {comesBack, 0}, {func() {}, 1}, {func() {}, 0}} {
+			receipts, errands, err := o.Sends(t.Context(), c.meanwhile)
+			if err != nil || receipts != c.want || errands != c.want {
+				t.Fatalf("round %d: %d receipts and %d errands were due, not %d: %v", round, receipts, errands, c.want, err)
 			}
 		}
 	})

@@ -38,13 +38,15 @@ const patience = time.Minute
 
 // Rewrite notes, in a transaction, that a letter of this home's own making has to
 // be written once more, and forgets that it was posted in envelope, unless that is
-// zero.
+// zero. What is being sent this moment gets another due, which is not struck out
+// when the sending is over.
 func Rewrite(ctx context.Context, tx store.Tx, peer protocol.UID, p Posted, envelope protocol.ID, now int64) error {
 	if _, err := tx.Exec(ctx, `DELETE FROM posted WHERE envelope = $1 AND peer = $2`, envelope[:], peer[:]); err != nil {
 		return err
 	}
 	for _, i := range p.Items {
-		if err := OweReceipt(ctx, tx, peer, i.MID, i.Hash); err != nil {
+		if _, err := tx.Exec(ctx, `INSERT INTO receipts (peer, mid, hash, due) VALUES ($1, $2, $3, 0)
+			ON CONFLICT (peer, mid, hash) DO UPDATE SET due = receipts.due - 1`, peer[:], i.MID[:], i.Hash[:]); err != nil {
 			return err
 		}
 	}
@@ -52,7 +54,8 @@ func Rewrite(ctx context.Context, tx store.Tx, peer protocol.UID, p Posted, enve
 		return nil
 	}
 	// It has been sent before, which an answer to somebody who joined is asked about.
-	_, err := tx.Exec(ctx, `INSERT INTO errands (kind, peer, ref, made, tries, due) VALUES ($1, $2, $3, $4, 1, 0) ON CONFLICT DO NOTHING`,
+	_, err := tx.Exec(ctx, `INSERT INTO errands (kind, peer, ref, made, tries, due) VALUES ($1, $2, $3, $4, 1, 0)
+		ON CONFLICT (kind, peer, ref) DO UPDATE SET due = errands.due - 1`,
 		p.Kind, peer[:], p.Ref[:], now)
 	return err
 }
