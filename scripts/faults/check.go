@@ -56,15 +56,19 @@ type judgement struct {
 	sealed   map[protocol.ID]entry // by envelope id
 	accepted map[protocol.ID]entry
 	mids     map[protocol.ID]protocol.ID // envelope id by mid
-	// What came back because a clock was ahead, by envelope id. A home writes it again,
+	// What came back because a clock was ahead, by envelope id. A home seals it again,
 	// under another envelope id and the same mid; the phones here do not, as apps would.
 	ahead map[protocol.ID]bool
+	again map[protocol.ID]entry // what homes have sealed again, by envelope id
 }
 
 func newJudge(e ending) *judgement {
-	j := &judgement{ending: e, shelves: map[string]shelf{}, sealed: map[protocol.ID]entry{}, accepted: map[protocol.ID]entry{}, mids: map[protocol.ID]protocol.ID{}, ahead: map[protocol.ID]bool{}}
+	j := &judgement{ending: e, shelves: map[string]shelf{}, sealed: map[protocol.ID]entry{}, accepted: map[protocol.ID]entry{}, mids: map[protocol.ID]protocol.ID{}, ahead: map[protocol.ID]bool{}, again: map[protocol.ID]entry{}}
 	for _, s := range e.Shelves {
 		j.shelves[s.Who] = s
+		for _, a := range s.Again {
+			j.again[a.Env] = a
+		}
 	}
 	for _, h := range e.History {
 		switch h.What {
@@ -89,14 +93,18 @@ func newJudge(e ending) *judgement {
 	return j
 }
 
-// original is the envelope id of the letter in a row of a log: of one that was
-// written again, what it was at first.
+// original is the envelope id of the letter in a row: of one that its writer's home
+// has sealed again, what it was at first.
 func (j *judgement) original(row entry) protocol.ID {
-	if id, ok := j.mids[row.Mid]; ok && !row.Mid.IsZero() && j.ahead[id] && j.sealed[id].Who == row.From {
-		return id
+	if a, ok := j.again[row.Env]; ok && a.Hash == row.Hash && a.From == row.From {
+		return j.mids[a.Mid]
 	}
 	return row.Env
 }
+
+// gaveUp reports whether a letter was dated ahead and came back to somebody without
+// a home, of whom nobody here seals it again.
+func (j *judgement) gaveUp(e entry) bool { return j.ahead[e.Env] && !j.shelves[e.Who].Home }
 
 func letterOf(e entry) string {
 	return fmt.Sprintf("letter %d of %s to %s (envelope %s)", e.Seq, e.Who, e.To, e.Env)
@@ -130,7 +138,7 @@ func (j *judgement) once() (broken []string) {
 		if n := found[e.Who][id]; n != 1 {
 			broken = append(broken, fmt.Sprintf("%s is %d times with its writer", letterOf(e), n))
 		}
-		if n := found[e.To][id]; !j.Shut[e.To] && n != 1 && !(j.ahead[id] && n == 0) {
+		if n := found[e.To][id]; !j.Shut[e.To] && n != 1 && !(j.gaveUp(e) && n == 0) {
 			broken = append(broken, fmt.Sprintf("%s is %d times with its reader", letterOf(e), n))
 		}
 	}
@@ -158,6 +166,9 @@ func (j *judgement) order() (broken []string) {
 	for who, s := range j.shelves {
 		rows := slices.Clone(s.Rows)
 		if s.Home {
+			for i := range rows {
+				rows[i].Env = j.original(rows[i])
+			}
 			slices.SortStableFunc(rows, func(a, b entry) int {
 				return cmp.Or(cmp.Compare(a.Clock, b.Clock), bytes.Compare(a.Mid[:], b.Mid[:]))
 			})
@@ -194,38 +205,25 @@ func (j *judgement) order() (broken []string) {
 }
 
 func (j *judgement) sent() (broken []string) {
-	// Of one row no more than its envelope is known where nobody has opened it.
-	type pair struct{ from, to string }
-	may, again := map[pair]int{}, map[pair]map[protocol.ID]bool{}
-	for id := range j.ahead {
-		may[pair{j.sealed[id].Who, j.sealed[id].To}]++
-	}
-	look := func(where, who string, row entry) {
-		e, ok := j.sealed[row.Env]
-		on := pair{row.From, who}
+	look := func(where string, row entry) {
+		e, ok := j.sealed[j.original(row)]
 		switch {
-		case j.original(row) != row.Env:
-		case !ok && len(again[on]) < may[on] || again[on][row.Env]:
-			if again[on] == nil {
-				again[on] = map[protocol.ID]bool{}
-			}
-			again[on][row.Env] = true
 		case !ok:
 			broken = append(broken, fmt.Sprintf("%s: envelope %s of %s", where, row.Env, row.From))
-		case e.Hash != row.Hash || e.Who != row.From:
+		case e.Who != row.From || row.Env == e.Env && row.Hash != e.Hash:
 			broken = append(broken, fmt.Sprintf("%s: %s has become another", where, letterOf(e)))
 		}
 	}
 	for who, s := range j.shelves {
 		for _, row := range s.Rows {
 			if row.What == wasDelivered {
-				look("with "+who, who, row)
+				look("with "+who, row)
 			}
 		}
 	}
 	for _, h := range j.History {
 		if h.What == wasDelivered && h.Type == protocol.TypeChat {
-			look("delivered to "+h.Who, h.Who, h)
+			look("delivered to "+h.Who, h)
 		}
 	}
 	return broken
@@ -270,7 +268,9 @@ func (j *judgement) ticks() (broken []string) {
 	look := func(writer string, tick entry) {
 		s := j.shelves[tick.From]
 		has := slices.ContainsFunc(s.Rows, func(row entry) bool {
-			return row.Hash == tick.Hash && row.From == writer && (row.Mid == tick.Mid || j.mids[tick.Mid] == row.Env)
+			a, again := j.again[row.Env] // the writer's home shows the first hash of what it has sealed again
+			return row.From == writer && (row.Mid == tick.Mid || j.mids[tick.Mid] == row.Env) &&
+				(row.Hash == tick.Hash || again && a.Mid == tick.Mid && a.Hash == row.Hash)
 		})
 		if !s.Home || !has {
 			broken = append(broken, fmt.Sprintf("%s was told that %s has %s", writer, tick.From, letterOf(j.sealed[j.mids[tick.Mid]])))
@@ -297,7 +297,7 @@ func (j *judgement) ticked() (broken []string) {
 		}
 	}
 	for id, e := range j.accepted {
-		if j.shelves[e.To].Home && !have[id] && !j.ahead[id] {
+		if j.shelves[e.To].Home && !have[id] && !j.gaveUp(e) {
 			broken = append(broken, letterOf(e)+" has no receipt")
 		}
 	}

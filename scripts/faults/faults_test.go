@@ -148,45 +148,57 @@ func TestBreakagesFitTheSource(t *testing.T) {
 	}
 }
 
-// A letter that came back because a clock was ahead may be missing, or be there once
-// as its home wrote it again; anything else of the kind is a letter from nowhere.
-func TestWhatCameBackAheadIsWrittenAgain(t *testing.T) {
-	const ben = 1
-	ahead := func(rows ...entry) ending {
-		e := good()
-		two := e.Shelves[ben].Rows[1]
-		e.History = append(e.History, entry{What: wasReturned, Who: "ann", Env: two.Env, To: "ben", Code: protocol.CodeClockAhead})
-		e.Shelves[ben].Rows = append(e.Shelves[ben].Rows[:1:1], rows...)
-		e.Shelves[0].Ticks = e.Shelves[0].Ticks[:1]
-		return e
-	}
-	again := good().Shelves[ben].Rows[1]
+// A letter that came back because a clock was ahead is there once, as its home sealed
+// it again; of somebody without a home it may be missing.
+func TestWhatCameBackAheadIsSealedAgain(t *testing.T) {
+	const ann, ben = 0, 1
+	first := good().Shelves[ben].Rows[1]
+	again := first
 	again.Env, again.Hash[7] = id(77), 1
+	other := again
+	other.Env = id(78)
 	unopened := again
 	unopened.Mid = protocol.ID{}
-	another := unopened
-	another.Env = id(78)
+	altered := again
+	altered.Hash[8] = 1
 	for name, c := range map[string]struct {
-		rows   []entry
+		home   bool    // of the writer
+		rows   []entry // of the letter, with its reader
+		ticked bool
 		broken []int
 	}{
-		"missing": {nil, nil}, "written again": {[]entry{again}, nil}, "not opened": {[]entry{unopened}, nil},
-		"twice": {[]entry{again, again}, []int{1}}, "one too many": {[]entry{unopened, another}, []int{3}},
+		"no home, missing":      {false, nil, false, nil},
+		"home, missing":         {true, nil, false, []int{1, 6}},
+		"sealed again":          {true, []entry{again}, true, nil},
+		"without a receipt":     {true, []entry{again}, false, []int{6}},
+		"not opened":            {true, []entry{unopened}, false, []int{6}},
+		"twice":                 {true, []entry{again, again}, true, []int{1, 2}},
+		"both":                  {true, []entry{first, again}, true, []int{1, 2}},
+		"nobody sealed that":    {true, []entry{other}, false, []int{1, 3, 6}},
+		"altered":               {true, []entry{altered}, false, []int{1, 3, 6}},
+		"ticked, and not there": {true, nil, true, []int{1, 5}},
 	} {
-		for i, p := range judge(ahead(c.rows...)) {
-			if broken := len(p.Broken) > 0; broken != slices.Contains(c.broken, i) {
-				t.Errorf("%s: %s: %v", name, p.What, p.Broken)
+		for _, toTheHomeAlone := range []bool{false, true} {
+			e := good()
+			told := entry{What: wasReturned, Who: "ann", Env: first.Env, To: "ben", Code: protocol.CodeClockAhead}
+			if toTheHomeAlone {
+				e.Shelves[ann].Rows = append(e.Shelves[ann].Rows, told)
+			} else {
+				e.History = append(e.History, told)
 			}
-		}
-	}
-	// Told to the home alone, while every phone was away.
-	e := ahead(again)
-	told := e.History[len(e.History)-1]
-	e.History = e.History[:len(e.History)-1]
-	e.Shelves[0].Rows = append(e.Shelves[0].Rows, told)
-	for _, p := range judge(e) {
-		if len(p.Broken) > 0 {
-			t.Errorf("told to the home alone: %s: %v", p.What, p.Broken)
+			e.Shelves[ann].Home = c.home
+			if c.home {
+				e.Shelves[ann].Again = []entry{{From: "ann", Mid: again.Mid, Env: again.Env, Hash: again.Hash}}
+			}
+			e.Shelves[ben].Rows = append(e.Shelves[ben].Rows[:1:1], c.rows...)
+			if !c.ticked {
+				e.Shelves[ann].Ticks = e.Shelves[ann].Ticks[:1]
+			}
+			for i, p := range judge(e) {
+				if broken := len(p.Broken) > 0; broken != slices.Contains(c.broken, i) {
+					t.Errorf("%s: %s: %v", name, p.What, p.Broken)
+				}
+			}
 		}
 	}
 }

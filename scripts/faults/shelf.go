@@ -21,6 +21,7 @@ type shelf struct {
 	Home    bool
 	Rows    []entry // chat letters and returned ones, in the order of their arrival
 	Ticks   []entry // receipts that came, and for which letter
+	Again   []entry // as what the home has sealed own letters again: mid, envelope, hash
 	Waiting int     // letters that the own relay still has for others
 	Kept    int     // rows that the relay still has for a home
 	Owed    int     // receipts and other letters that the home still owes
@@ -183,7 +184,28 @@ func (p *phone) log(ctx context.Context, s *shelf) (err error) {
 	if err := rows.Err(); err != nil {
 		return err
 	}
-	return p.strange(ctx, db, s)
+	return errors.Join(p.again(ctx, db, s), p.strange(ctx, db, s))
+}
+
+// again reads which of p's own letters the home has sealed again.
+func (p *phone) again(ctx context.Context, db *sql.DB, s *shelf) error {
+	rows, err := db.QueryContext(ctx, `SELECT v.mid, v.envelope, v.hash FROM versions v JOIN events e ON e.mid = v.mid AND e.author = 1 WHERE v.hash <> e.hash`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		e := entry{From: p.Username}
+		var mid, envelope, hash []byte
+		if err := rows.Scan(&mid, &envelope, &hash); err != nil {
+			return err
+		}
+		copy(e.Mid[:], mid)
+		copy(e.Env[:], envelope)
+		copy(e.Hash[:], hash)
+		s.Again = append(s.Again, e)
+	}
+	return rows.Err()
 }
 
 // strange finds what the home would show as an alarm, or could not open.
