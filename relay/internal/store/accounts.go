@@ -139,6 +139,7 @@ func (s *Store) CardHolder(ctx context.Context, username string) (protocol.UID, 
 func (s *Store) SetContact(ctx context.Context, owner, peer protocol.UID, state string, most int) error {
 	return s.update(ctx, "store.SetContact", func(t *Tx) error {
 		if state == accounts.None {
+			t.contacts = true
 			_, err := t.exec(ctx, `DELETE FROM contacts WHERE owner = $1 AND peer = $2`, owner[:], peer[:])
 			return err
 		}
@@ -157,6 +158,7 @@ func (s *Store) SetContact(ctx context.Context, owner, peer protocol.UID, state 
 }
 
 func (t *Tx) contact(ctx context.Context, owner, peer protocol.UID, state string) error {
+	t.contacts = true
 	_, err := t.exec(ctx, `INSERT INTO contacts (owner, peer, state) VALUES ($1, $2, $3)
 		ON CONFLICT (owner, peer) DO UPDATE SET state = excluded.state`, owner[:], peer[:], state)
 	return err

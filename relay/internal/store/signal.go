@@ -51,7 +51,16 @@ func (s *Store) HomesAway(ctx context.Context, at int64) error {
 
 // Accepts implements signal.Store.
 func (s *Store) Accepts(ctx context.Context, owner, sender protocol.UID) (bool, error) {
+	q := acceptance{owner, sender}
+	yes, known, turn := s.accepted.look(q)
+	if known {
+		return yes, nil
+	}
 	var n int64
 	_, err := s.reader().row(ctx, []any{&n}, `SELECT COUNT(*) FROM contacts WHERE owner = $1 AND peer = $2 AND state = 'allow'`, owner[:], sender[:])
-	return n > 0, s.wrap("store.Accepts", err)
+	if err != nil {
+		return false, s.wrap("store.Accepts", err)
+	}
+	s.accepted.keep(q, n > 0, turn)
+	return n > 0, nil
 }

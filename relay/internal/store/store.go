@@ -58,6 +58,7 @@ type Engine interface {
 type Store struct {
 	engine     Engine
 	statements atomic.Int64
+	accepted   accepted
 }
 
 // New wraps an engine whose schema is up to date (see Migrate).
@@ -75,7 +76,8 @@ func (s *Store) Tidy(ctx context.Context) error { return s.wrap("store.Tidy", s.
 // Tx is one transaction. It must not be used after the function it was given to returned.
 type Tx struct {
 	session
-	dialect *Dialect
+	dialect  *Dialect
+	contacts bool // it has changed some
 }
 
 // session counts and runs statements.
@@ -132,9 +134,14 @@ const attempts = 8
 func (s *Store) update(ctx context.Context, op string, fn func(*Tx) error) error {
 	var err error
 	for range attempts {
+		t := &Tx{dialect: s.engine.Dialect()}
 		err = s.engine.Update(ctx, func(q Querier) error {
-			return fn(&Tx{session{q, &s.statements}, s.engine.Dialect()})
+			t.session = session{q, &s.statements}
+			return fn(t)
 		})
+		if t.contacts { // also after an error, which may come after the commit
+			s.accepted.forget()
+		}
 		if err == nil || s.engine.Dialect().Kind(err) != Retry || ctx.Err() != nil {
 			break
 		}
