@@ -139,6 +139,11 @@ describe('a direct connection', () => {
       if (browser.rtc) browser.rtc.pair = { local: 'host', remote: 'host', to: '192.168.1.7:50000' };
     });
     await until(() => story.homeLink.path === 'lan');
+    await otherwise(({ browser, house }) => {
+      house.sees = '[2a02:db8:0:7::9]:40001';
+      if (browser.rtc) browser.rtc.pair = { local: 'host', remote: 'host', to: '[2a02:db8:0:7::4]:50000' };
+    });
+    await until(() => story.homeLink.path === 'lan');
   });
 
   test('that breaks is asked over no more, and made anew', async () => {

@@ -152,6 +152,7 @@ export class Direct {
     this.#linked = homeLink.linked;
     if (this.#linked && !before) {
       this.#none = false; // it may be another program by now
+      this.#ends = 0; // and what ended with the one before tells nothing of the network
       this.#soon(SOON);
       for (const go of this.#awaiting) go();
     }

@@ -10,7 +10,7 @@ import { randomBytes } from '../protocol/primitives';
 import { isProblem, Problem } from '../protocol/problem';
 import { codeOf } from './failure';
 import type { Bypass, HomeLink } from './homelink';
-import { isPrivate } from './network';
+import { staysNear } from './network';
 
 /** A network that answers at all does so within this. */
 const GATHERING = 1_500;
@@ -42,7 +42,7 @@ export class DirectWay implements Bypass {
   readonly #id = b64(randomBytes(16));
   readonly #peer: Peer;
   readonly #channel: PeerChannel;
-  #pair: ChosenPair | undefined;
+  #near = false;
   /** the home knows of it */
   #told = false;
   #over = false;
@@ -117,14 +117,15 @@ export class DirectWay implements Bypass {
     for (const cancel of cancels) cancel();
     this.#told ||= met;
     const address = await this.#addressSeen();
-    this.#pair = met ? await this.#peer.pair() : undefined;
+    const pair = met ? await this.#peer.pair() : undefined;
+    this.#near = pair !== undefined && staysNear(pair, address);
     if (met && !this.#over) return { way: this, gathered, address };
     this.close();
     return { way: undefined, gathered, address };
   }
 
   get path(): Bypass['path'] {
-    return this.#pair && (isPrivate(this.#pair.to) || (this.#pair.to === '' && this.#pair.remote === 'host')) ? 'lan' : 'direct';
+    return this.#near ? 'lan' : 'direct';
   }
 
   /** As the browser tells it now. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Candidate } from '../platform/platform';
 import { reflexive } from '../platform/testpeers';
-import { addressesSeen, counts, isPrivate, judge, portSeen, readFinding, type Measured } from './network';
+import { addressesSeen, counts, isPrivate, judge, portSeen, readFinding, staysNear, type Measured } from './network';
 
 describe('the table', () => {
   test.each([
@@ -84,6 +84,26 @@ test.each([
   ['172.32.0.1:1', false], ['100.64.0.1:1', false], ['203.0.113.9:4001', false], ['[2001:db8::1]:1', false], ['', false], ['no address', false],
 ] as const)('%s is in one’s own network: %s', (address, own) => {
   expect(isPrivate(address)).toBe(own);
+});
+
+test.each([
+  // what the browser says of the home, where the home sees the device
+  ['host', '192.168.1.4:4001', undefined, true],
+  ['prflx', '192.168.1.4:4001', undefined, true],
+  ['host', '', undefined, true],
+  ['prflx', '', '192.168.1.9:4001', false],
+  ['host', '[2a02:db8:0:7::4]:4001', '[2a02:db8::7:1c:2:3:4]:4002', true],
+  ['host', '[2a02:db8::4]:4001', '[2a02:db8:0:0:9:8:7:6]:4002', true],
+  ['host', '[2a02:db8:0:7::4]:4001', '[2a02:db8:0:8::4]:4002', false],
+  ['host', '[2a02:db8:0:7::4]:4001', '192.168.1.9:4002', true],
+  ['host', '203.0.113.9:4001', '203.0.113.9:4002', true],
+  ['host', '203.0.113.9:4001', '203.0.113.8:4002', false],
+  ['host', '203.0.113.9:4001', undefined, false],
+  // Behind one address there may be a whole town.
+  ['srflx', '203.0.113.9:4001', '203.0.113.9:4002', false],
+  ['srflx', '203.0.113.9:4001', '10.0.2.100:4002', false],
+] as const)('a home (%s) at %s that sees this device at %s is in one’s own network: %s', (remote, to, seen, near) => {
+  expect(staysNear({ remote, to }, seen)).toBe(near);
 });
 
 describe('what was found', () => {

@@ -3,7 +3,7 @@
  * count (protocol section 17). Nothing here looks or waits.
  */
 
-import type { Candidate, Gathered } from '../platform/platform';
+import type { Candidate, ChosenPair, Gathered } from '../platform/platform';
 
 /** What was measured; undefined: it could not be, mostly because no home answers. */
 export interface Measured {
@@ -86,6 +86,23 @@ function split(address: string): [string | undefined, number] {
 export function isPrivate(address: string): boolean {
   const [host = ''] = split(address);
   return /^(?:10\.|127\.|169\.254\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|f[cd][0-9a-f]{2}:|fe[89ab][0-9a-f]:|::1$)/iu.test(host) || host.endsWith('.local');
+}
+
+/**
+ * Whether a connection to the home stays within one's own network; `seen`: where the home sees this device. Not all that is there
+ * is private: IPv6 has public addresses at home, too, and the home may answer another way than it is asked.
+ */
+export function staysNear({ remote, to }: Pick<ChosenPair, 'remote' | 'to'>, seen = ''): boolean {
+  return isPrivate(to) || (remote === 'host' && (to === '' || isPrivate(seen) || networkOf(to) === networkOf(seen)));
+}
+
+/** The first half of an IPv6 address; of IPv4, where nobody tells how much of it is the network, all. */
+function networkOf(address: string): string {
+  const [host = ''] = split(address);
+  if (!host.includes(':')) return host;
+  const [before = [], after = []] = host.split('::').map((part) => (part === '' ? [] : part.split(':')));
+  const groups = [...before, ...Array.from({ length: 8 - before.length - after.length }, () => '0'), ...after];
+  return groups.slice(0, 4).map((group) => parseInt(group, 16).toString(16)).join(':');
 }
 
 // ---- for how long ----------------------------------------------------------------------------------------------------------
