@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/courtyard-social/courtyard/protocol"
 )
@@ -27,7 +28,7 @@ type asset struct {
 	etag  string
 	cache string
 	plain []byte
-	gzip  []byte // nil if it would not be smaller
+	gzip  func() []byte // nil if it would not be smaller; made when it is first asked for
 }
 
 // Site is an http.Handler for the app's pages.
@@ -86,17 +87,21 @@ func newAsset(name string, plain, packed []byte) *asset {
 			kind = "application/octet-stream"
 		}
 	}
-	a := &asset{kind: kind, etag: fmt.Sprintf(`"%s"`, protocol.EncodeBytes(hash(plain))), cache: ask, plain: plain, gzip: packed}
+	a := &asset{kind: kind, etag: fmt.Sprintf(`"%s"`, protocol.EncodeBytes(hash(plain))), cache: ask, plain: plain}
 	// Only names that change with their content may be kept for ever.
 	if strings.HasPrefix(name, "assets/") {
 		a.cache = forever
 	}
-	if packed == nil && len(plain) >= worthGzip && !compressed(kind) {
-		a.gzip = squeeze(plain)
-	}
-	if len(a.gzip) >= len(plain) {
-		a.gzip = nil
-	}
+	a.gzip = sync.OnceValue(func() []byte {
+		squeezed := packed
+		if squeezed == nil && len(plain) >= worthGzip && !compressed(kind) {
+			squeezed = squeeze(plain)
+		}
+		if len(squeezed) >= len(plain) {
+			return nil
+		}
+		return squeezed
+	})
 	return a
 }
 
@@ -184,9 +189,11 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body := a.plain
-	if a.gzip != nil && acceptsGzip(r.Header.Get("Accept-Encoding")) {
-		body = a.gzip
-		h.Set("Content-Encoding", "gzip")
+	if acceptsGzip(r.Header.Get("Accept-Encoding")) {
+		if squeezed := a.gzip(); squeezed != nil {
+			body = squeezed
+			h.Set("Content-Encoding", "gzip")
+		}
 	}
 	h.Set("Content-Length", fmt.Sprint(len(body)))
 	w.WriteHeader(http.StatusOK)
