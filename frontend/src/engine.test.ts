@@ -214,6 +214,8 @@ describe('another browser', () => {
     const lost = kim.app.devices().find(({ self }) => !self);
     await kim.app.revoke(lost?.id ?? '');
     await until(() => phone.app.state.link === 'refused');
+    await phone.app.send(owner.uid, 'nobody takes this');
+    expect((await phone.app.diagnose()).unsent).toMatchObject([{ why: 'refused', code: 'unauthorized', count: 1 }]);
   });
 
   test('that never took its link is let go after a day, and the daily key is a new one', async () => {

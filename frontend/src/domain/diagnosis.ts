@@ -87,10 +87,10 @@ async function ask({ api, platform }: Session): Promise<Diagnosis['courtyard']['
 }
 
 async function unsentOf(session: Session): Promise<readonly Unsent[]> {
-  const { store, linked, chains, outbox, transfers } = session;
+  const { store, linked, chains, outbox, transfers, doorway } = session;
   const found = new Map<string, Unsent>();
   for (const row of await store.log.outbox()) {
-    const code = row.failure?.code;
+    const code = row.failure?.code ?? (doorway.standing.link === 'refused' ? 'unauthorized' : undefined);
     const why = code !== undefined ? 'refused' : chains.isForked(row.peer) ? 'decision' : !linked ? 'network'
       : (outbox.lacks(row.peer) ?? (row.files.some((id) => transfers.part(id) !== undefined) ? 'file' : 'courtyard'));
     gather(found, `${row.peer}/${why}/${code ?? ''}`, { name: session.person(row.peer).name, count: 1, since: row.at, why, code });
