@@ -97,7 +97,7 @@ export class Links implements Aside {
   // ---- what goes over it ---------------------------------------------------------------------------------------------------
 
   near(peer: Uid): boolean {
-    return this.#ways.get(peer)?.channel?.open === true;
+    return this.#stands(this.#ways.get(peer));
   }
 
   letter(peer: Uid, env: string, files: readonly string[]): boolean {
@@ -113,14 +113,23 @@ export class Links implements Aside {
   }
 
   file(id: string, offset: number): Promise<Bytes> | undefined {
-    const way = [...this.#ways.values()].find(({ channel }) => channel?.open);
+    const way = [...this.#ways.values()].find((each) => this.#stands(each));
     return way && this.#ask(way, 'file', { id, offset }).then((answer) => unb64(readPiece(answer).data));
   }
 
   #send(way: Way, message: string): boolean {
-    if (way.channel?.open !== true) return false;
-    way.channel.send(message);
+    if (!this.#stands(way)) return false;
+    way.channel?.send(message);
     return true;
+  }
+
+  /** Open, and between devices that both courtyards still know: no relay stands between that would shut out one that was signed out. */
+  #stands(way: Way | undefined): way is Way {
+    if (way?.channel?.open !== true) return false;
+    const { chains, doorway, self } = this.#session;
+    if (doorway.standing.link !== 'refused' && chains.held(way.peer)?.active(unb64(way.dev, 32), self.now())) return true;
+    this.#end(way, false);
+    return false;
   }
 
   #ask(way: Way, method: string, params: JsonObject): Promise<JsonObject> {
@@ -309,7 +318,7 @@ export class Links implements Aside {
         this.#session.outbox.kick();
       },
       message: (message) => {
-        if (this.#ways.get(way.peer) === way) this.#message(way, message);
+        if (this.#ways.get(way.peer) === way && this.#stands(way)) this.#message(way, message);
       },
       closed: () => {
         if (this.#ways.get(way.peer) === way) this.#end(way, false);
