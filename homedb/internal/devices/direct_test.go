@@ -58,11 +58,14 @@ func opensAt(t testing.TB, listen string, named ...string) *outdoors {
 	}
 	var desk *devices.Desk
 	o.paths = direct.New(direct.Config{Network: o.network, Keys: o.home, Host: "courtyard.example",
-		Turn:   func(context.Context) (direct.Servers, error) { return direct.Servers{}, nil },
-		Where:  func(context.Context, protocol.DeviceID) (netip.Addr, error) { return o.seen.Load().(netip.Addr), nil },
-		Active: func(_ context.Context, id protocol.DeviceID) bool { _, ok := o.known.Load().Active(id, o.now()); return ok },
-		Serve:  func(ctx context.Context, c *direct.Channel) { desk.Serve(ctx, c) },
-		Clock:  o.clock, Logger: slog.New(slog.DiscardHandler)})
+		Turn:  func(context.Context) (direct.Servers, error) { return direct.Servers{}, nil },
+		Where: func(context.Context, protocol.DeviceID) (netip.Addr, error) { return o.seen.Load().(netip.Addr), nil },
+		Active: func(_ context.Context, id protocol.DeviceID) bool {
+			_, ok := o.known.Load().Active(id, o.now())
+			return ok
+		},
+		Serve: func(ctx context.Context, c *direct.Channel) { desk.Serve(ctx, c) },
+		Clock: o.clock, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {
 		o.paths.Close()
 		if err := o.network.Close(); err != nil {
