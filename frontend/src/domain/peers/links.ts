@@ -19,6 +19,8 @@ import { Negotiation } from './negotiation';
 import { isRelayed, renewedServers, serversFor } from './servers';
 
 const LASTS = 10_000;
+/** A letter dated ahead by more no courtyard takes either: it comes again, with another date. */
+const LEAD = 5 * 60_000;
 /** of one text in a channel, bytes */
 const MESSAGE = 128 * 1024;
 /** Sealed bytes of a file in one answer. */
@@ -184,8 +186,9 @@ export class Links implements Aside {
   async #letter(way: Way, env: Json | undefined): Promise<void> {
     if (env === undefined || this.#session.friends.get(way.peer)?.state !== 'friend') return;
     try {
-      const { type, from, to } = readEnvelope(env);
+      const { type, from, to, ts } = readEnvelope(env);
       if (type !== 'chat' || b64(from.id) !== way.peer || !equal(to.id, this.#session.self.uid)) return;
+      if (ts > this.#session.self.now() + LEAD) return;
     } catch (error) {
       if (isProblem(error)) return;
       throw error;
