@@ -20,7 +20,7 @@ export const call = {
     flip: 'Flip',
     hangUp: 'Hang up',
     fold: 'Back to the app, keep talking',
-    unfold: (length: string) => `Back to the call, ${length}`,
+    unfold: (length: string) => (length === '' ? 'Back to the call' : `Back to the call, ${length}`),
     lasted: (length: string) => `So far ${length}`,
     way: (path: string, quality: string) => `${path}, ${quality}`,
     direct: 'Direct',

@@ -205,6 +205,7 @@ export const me = {
     answers: (version: string, ms: string) => `It answers after ${ms} ms; relay version ${version}.`,
     clock: (seconds: string) => `The clocks of this device and of the courtyard differ by ${seconds} s.`,
     resting: (letters: string, name: string, since: string) => `${letters} for the home of ${name}, since ${since}: it does not answer, so they wait at the courtyard.`,
+    space: (share: string) => `Space used: ${share}`,
     outbound: (letters: string, name: string, host: string, since: string) => `${letters} to ${name} at ${host}, since ${since}.`,
     outboundFresh: 'It is on its way.',
     outboundTried: (tries: string, why: string) => `Tries so far: ${tries}. ${why}`,

@@ -22,7 +22,7 @@ export const call: Widened<typeof english> = {
     flip: '翻转',
     hangUp: '挂断',
     fold: '回到应用，继续通话',
-    unfold: (length) => `回到通话，${length}`,
+    unfold: (length) => (length === '' ? '回到通话' : `回到通话，${length}`),
     lasted: (length) => `已通话 ${length}`,
     way: (path, quality) => `${path}，${quality}`,
     direct: '直连',

@@ -202,6 +202,7 @@ export const me: Widened<typeof english> = {
     answers: (version, ms) => `${ms} 毫秒后回应；中继版本 ${version}。`,
     clock: (seconds) => `这台设备和院子的时钟相差 ${seconds} 秒。`,
     resting: (letters, name, since) => `${since} 起，给${name}的家的${letters}：那个家没有回应，所以在院子里等着。`,
+    space: (share) => `已用空间：${share}`,
     outbound: (letters, name, host, since) => `给 ${host} 的${name}的 ${letters}，自 ${since} 起。`,
     outboundFresh: '正在路上。',
     outboundTried: (tries, why) => `试过 ${tries} 次。${why}`,

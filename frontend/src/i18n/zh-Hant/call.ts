@@ -22,7 +22,7 @@ export const call: Widened<typeof english> = {
     flip: '翻轉',
     hangUp: '掛斷',
     fold: '回到應用程式，繼續通話',
-    unfold: (length) => `回到通話，${length}`,
+    unfold: (length) => (length === '' ? '回到通話' : `回到通話，${length}`),
     lasted: (length) => `已通話 ${length}`,
     way: (path, quality) => `${path}，${quality}`,
     direct: '直連',

@@ -202,6 +202,7 @@ export const me: Widened<typeof english> = {
     answers: (version, ms) => `${ms} 毫秒後回應；中繼版本 ${version}。`,
     clock: (seconds) => `這台裝置和院子的時鐘相差 ${seconds} 秒。`,
     resting: (letters, name, since) => `${since} 起，給${name}的家的${letters}：那個家沒有回應，所以在院子裡等著。`,
+    space: (share) => `已用空間：${share}`,
     outbound: (letters, name, host, since) => `給 ${host} 的${name}的 ${letters}，自 ${since} 起。`,
     outboundFresh: '正在路上。',
     outboundTried: (tries, why) => `試過 ${tries} 次。${why}`,

@@ -39,7 +39,7 @@ export function told(found: Diagnosis, network: NetworkReport | undefined, versi
         w.link[courtyard.link],
         ...answer(found, t, format),
         ...resting.map((one) => w.resting(count(one.count), one.name, since(one.since))),
-        ...(space === undefined ? [] : [`${t.me.space}: ${t.me.spaceOf(format.bytes(space.used), format.bytes(space.limit))}`]),
+        ...(space === undefined ? [] : [w.space(t.me.spaceOf(format.bytes(space.used), format.bytes(space.limit)))]),
       ],
     },
     { title: w.others, lines: outbound === undefined ? [w.outboundUnknown] : outbound.length === 0 ? [w.outboundNone] : outbound.map(carried) },
