@@ -148,6 +148,8 @@ func (j *judgement) once() (broken []string) {
 // order looks at what readers see: a home shows messages by their clocks, since it
 // sets aside what it cannot open before it can ask who has written it; without one
 // it is the order of the relay's rows. That is also looked at wherever a phone saw it.
+// Left out is what a home has sealed again: it stands where its second date puts it,
+// which may be behind what was written after it.
 func (j *judgement) order() (broken []string) {
 	look := func(where string, rows []entry) {
 		last := map[string]entry{} // by conversation
@@ -166,9 +168,6 @@ func (j *judgement) order() (broken []string) {
 	for who, s := range j.shelves {
 		rows := slices.Clone(s.Rows)
 		if s.Home {
-			for i := range rows {
-				rows[i].Env = j.original(rows[i])
-			}
 			slices.SortStableFunc(rows, func(a, b entry) int {
 				return cmp.Or(cmp.Compare(a.Clock, b.Clock), bytes.Compare(a.Mid[:], b.Mid[:]))
 			})
