@@ -149,7 +149,7 @@ func (j *judgement) once() (broken []string) {
 // sets aside what it cannot open before it can ask who has written it; without one
 // it is the order of the relay's rows. That is also looked at wherever a phone saw it.
 // Left out is what a home has sealed again: it stands where its second date puts it,
-// which may be behind what was written after it.
+// which may be before what was written earlier (README.md).
 func (j *judgement) order() (broken []string) {
 	look := func(where string, rows []entry) {
 		last := map[string]entry{} // by conversation
