@@ -148,13 +148,12 @@ func (j *judgement) once() (broken []string) {
 // order looks at what readers see: a home shows messages by their clocks, since it
 // sets aside what it cannot open before it can ask who has written it; without one
 // it is the order of the relay's rows. That is also looked at wherever a phone saw it.
-// Left out is what a home has sealed again: it stands where its second date puts it,
-// which may be before what was written earlier (README.md).
+// Left out of rows, and of nothing else, is what a home has sealed again.
 func (j *judgement) order() (broken []string) {
-	look := func(where string, rows []entry) {
+	look := func(where string, rows []entry, original func(entry) protocol.ID) {
 		last := map[string]entry{} // by conversation
 		for _, row := range rows {
-			e, ok := j.sealed[row.Env]
+			e, ok := j.sealed[original(row)]
 			if row.What != wasDelivered || !ok {
 				continue
 			}
@@ -165,14 +164,16 @@ func (j *judgement) order() (broken []string) {
 			last[key] = e
 		}
 	}
+	asItCame := func(row entry) protocol.ID { return row.Env }
 	for who, s := range j.shelves {
-		rows := slices.Clone(s.Rows)
+		rows, original := slices.Clone(s.Rows), asItCame
 		if s.Home {
+			original = j.original
 			slices.SortStableFunc(rows, func(a, b entry) int {
 				return cmp.Or(cmp.Compare(a.Clock, b.Clock), bytes.Compare(a.Mid[:], b.Mid[:]))
 			})
 		}
-		look("with "+who, rows)
+		look("with "+who, rows, original)
 	}
 	seen := map[string]map[int64]entry{} // by whose queue and row: what was delivered again is the same row
 	for _, h := range j.History {
@@ -198,7 +199,7 @@ func (j *judgement) order() (broken []string) {
 			}
 			known[rows[n].Env] = true
 		}
-		look("delivered to "+who, sorted)
+		look("delivered to "+who, sorted, asItCame)
 	}
 	return broken
 }

@@ -161,6 +161,8 @@ func TestWhatCameBackAheadIsSealedAgain(t *testing.T) {
 	unopened.Mid = protocol.ID{}
 	altered := again
 	altered.Hash[8] = 1
+	early := again
+	early.Clock = 0
 	for name, c := range map[string]struct {
 		home   bool    // of the writer
 		rows   []entry // of the letter, with its reader
@@ -170,10 +172,11 @@ func TestWhatCameBackAheadIsSealedAgain(t *testing.T) {
 		"no home, missing":      {false, nil, false, nil},
 		"home, missing":         {true, nil, false, []int{1, 6}},
 		"sealed again":          {true, []entry{again}, true, nil},
+		"dated too early":       {true, []entry{early}, true, []int{2}},
 		"without a receipt":     {true, []entry{again}, false, []int{6}},
 		"not opened":            {true, []entry{unopened}, false, []int{6}},
-		"twice":                 {true, []entry{again, again}, true, []int{1}},
-		"both":                  {true, []entry{first, again}, true, []int{1}},
+		"twice":                 {true, []entry{again, again}, true, []int{1, 2}},
+		"both":                  {true, []entry{first, again}, true, []int{1, 2}},
 		"nobody sealed that":    {true, []entry{other}, false, []int{1, 3, 6}},
 		"altered":               {true, []entry{altered}, false, []int{1, 3, 6}},
 		"ticked, and not there": {true, nil, true, []int{1, 5}},

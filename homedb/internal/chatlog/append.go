@@ -268,6 +268,12 @@ func (l *Log) AddVersion(ctx context.Context, tx store.Tx, mid protocol.ID, v Ve
 	return err
 }
 
+// DropVersion forgets a letter that was sealed again and not taken by the relay.
+func (l *Log) DropVersion(ctx context.Context, tx store.Tx, mid, envelope protocol.ID) error {
+	_, err := tx.Exec(ctx, `DELETE FROM versions WHERE mid = $1 AND envelope = $2`, mid[:], envelope[:])
+	return err
+}
+
 func exists(r *sql.Row) (bool, error) {
 	var n int64
 	err := r.Scan(&n)

@@ -70,6 +70,18 @@ func TestWhatCameBackStandsBesideItsMessage(t *testing.T) {
 		late := r.cameBack(first.Envelope) // of the first letter: no news
 		r.append(late)
 		want("the first letter is mentioned once more", "text")
+		// Sealed once more, which the relay did not take: that is not under way.
+		third := protocol.ID{52}
+		for _, write := range []func(store.Tx) error{
+			func(tx store.Tx) error {
+				return r.AddVersion(t.Context(), tx, first.Mid, chatlog.Version{Hash: protocol.Hash32{3}, Envelope: third})
+			},
+			func(tx store.Tx) error { return r.DropVersion(t.Context(), tx, first.Mid, third) },
+		} {
+			if err := db.Write(t.Context(), write); err != nil {
+				t.Fatal(err)
+			}
+		}
 		r.append(r.cameBack(second.Envelope))
 		want("back again", "text", "returned")
 		// A letter that is not in the log, and one to somebody else under that id.

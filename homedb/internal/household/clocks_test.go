@@ -84,7 +84,7 @@ func TestLettersOfATimeThatNeverWas(t *testing.T) {
 		s.mei.Ticked(sent)
 		var got hometest.Opened
 		hometest.Until(t, "mei gets wei's words", func() bool {
-			ahead.Advance(10 * time.Second)
+			ahead.Advance(time.Minute)
 			letters := s.mei.Letters()
 			i := slices.IndexFunc(letters, func(o hometest.Opened) bool { return o.Meta.MID == words.Mid })
 			if i >= 0 {
@@ -142,5 +142,45 @@ func TestWhatADeviceHasSealedAnewIsLeftToIt(t *testing.T) {
 	}
 	if !slices.Equal(got, []protocol.Hash32{again.Hash}) {
 		t.Errorf("mei got %v", got)
+	}
+}
+
+// Both courtyards' clocks are behind for a while, so that what has the right date is
+// called ahead. It is not dated too early, which would put it before what was written
+// earlier, but waits; for an hour, if they never agree.
+func TestWhatHasTheRightDateKeepsIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		behind time.Duration // until the end
+		keeps  bool
+	}{"right again": {0, true}, "behind for good": {-2 * time.Hour, false}} {
+		t.Run(name, func(t *testing.T) {
+			eachDatabase(t, func(t *testing.T, database func(*household.Config)) {
+				s := newStreet(t, database)
+				s.mei.Ticked(s.mei.Says(s.wei, "before"))
+				s.west.SetClock(-2 * time.Hour)
+				words := s.wei.Says(s.mei, "what time is it?")
+				s.waits(t, protocol.CodeClockAhead)
+				s.east.Stop()
+				s.east.SetClock(-2 * time.Hour)
+				s.east.Restart()
+				hometest.Until(t, "it came back", func() bool { return s.east.Letters(s.home)("returned-ahead") == 1 })
+				s.later(2 * time.Minute)
+				s.east.SetClock(c.behind)
+				s.west.SetClock(c.behind)
+				var got hometest.Opened
+				hometest.Until(t, "mei gets wei's words", func() bool {
+					s.later(time.Minute)
+					letters := s.mei.Letters()
+					i := slices.IndexFunc(letters, func(o hometest.Opened) bool { return o.Meta.MID == words.Mid })
+					if i >= 0 {
+						got = letters[i]
+					}
+					return i >= 0
+				})
+				if kept := got.Envelope.TS >= words.Envelope.TS; got.Hash == words.Hash || kept != c.keeps || got.Meta.Clock != words.Envelope.TS {
+					t.Errorf("dated %d, first %d: %+v", got.Envelope.TS, words.Envelope.TS, got)
+				}
+			})
+		})
 	}
 }

@@ -2,6 +2,8 @@ package outbox
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/courtyard-social/courtyard/homedb/internal/chatlog"
 	"github.com/courtyard-social/courtyard/homedb/internal/clock"
@@ -95,7 +97,7 @@ func (o *Outbox) run(ctx context.Context, put Put, token string, e errand) error
 	case Stale:
 		return o.stale(ctx, put, e)
 	case Reseal:
-		return o.reseal(ctx, put, e)
+		return o.reseal(ctx, put, e, 0)
 	case Again:
 		return o.again(ctx, put, e)
 	case Accept:
@@ -121,8 +123,9 @@ func (o *Outbox) stale(ctx context.Context, put Put, e errand) error {
 
 // reseal seals one of one's own letters again: same mid, seq, clock and words, new
 // envelope, the friend's newest key. Of a chat one's own devices get it too, so
-// that they know the hash that a receipt will name.
-func (o *Outbox) reseal(ctx context.Context, put Put, e errand) error {
+// that they know the hash that a receipt will name. If its first date is not after
+// right, ms, it is not dated earlier than that.
+func (o *Outbox) reseal(ctx context.Context, put Put, e errand, right int64) error {
 	event, ok, err := o.Log.ByEnvelope(ctx, e.peer, e.ref)
 	if err != nil || !ok || event.Body == nil { // not ours, or deleted since
 		return err
@@ -131,8 +134,12 @@ func (o *Outbox) reseal(ctx context.Context, put Put, e errand) error {
 	if err != nil {
 		return err
 	}
-	s, err := o.Writer.seal(ctx, draft{peer: e.peer, typ: event.Type, kind: event.Kind, mid: event.Mid, clock: meta.Clock,
-		seq: meta.Seq, body: event.Body, own: event.Type == protocol.TypeChat, freshlyUEK: true})
+	d := draft{peer: e.peer, typ: event.Type, kind: event.Kind, mid: event.Mid, clock: meta.Clock,
+		seq: meta.Seq, body: event.Body, own: event.Type == protocol.TypeChat, freshlyUEK: true}
+	if event.TS <= right {
+		d.earliest = event.TS
+	}
+	s, err := o.Writer.seal(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -143,11 +150,27 @@ func (o *Outbox) reseal(ctx context.Context, put Put, e errand) error {
 		return err
 	}
 	_, err = put(ctx, s.to, s.marks, s.envelope)
+	if _, refused := errors.AsType[*protocol.Error](err); refused {
+		// It is nowhere, so nobody has to hear that it came back.
+		return errors.Join(err, o.DB.Write(ctx, func(tx store.Tx) error {
+			return o.Log.DropVersion(ctx, tx, event.Mid, s.envelope.ID)
+		}))
+	}
 	return err
 }
 
+const (
+	// certain is how far a date may be ahead of this machine's clock and be called right.
+	certain = 5 * time.Minute
+	// trust is how often, a minute apart, the relay is asked to take that date.
+	trust = 60
+)
+
 // again seals a letter anew that came back because of its date, unless one of the
-// person's devices has done so meanwhile.
+// person's devices has done so meanwhile. While this machine's clock calls the date
+// right it is the courtyards' clocks that are behind: dated by them the letter would
+// stand before what was written earlier, so it keeps its date, and waits for an hour
+// until its relay takes it.
 func (o *Outbox) again(ctx context.Context, put Put, e errand) error {
 	if e.tries == 0 {
 		back, err := o.Log.CameBack(ctx, e.peer, e.ref)
@@ -159,7 +182,11 @@ func (o *Outbox) again(ctx context.Context, put Put, e errand) error {
 			return err
 		}
 	}
-	return o.reseal(ctx, put, e)
+	right := int64(0)
+	if e.tries < trust {
+		right = clock.Millis(o.Clock) + certain.Milliseconds()
+	}
+	return o.reseal(ctx, put, e, right)
 }
 
 // accept answers somebody who joined by one of the invites in the vault: if the

@@ -45,7 +45,8 @@ type draft struct {
 	body       []byte
 	own        bool // with a slot for one's own devices, and put to both
 	freshlyUEK bool
-	shown      bool // sealed to a key that their courtyard shows now, or not at all
+	shown      bool  // sealed to a key that their courtyard shows now, or not at all
+	earliest   int64 // ms: what it is dated with if the date would be before that
 }
 
 // sealed is a letter on its way.
@@ -93,6 +94,7 @@ func (w *Writer) seal(ctx context.Context, d draft) (sealed, error) {
 		}
 	}
 	now, unsure := w.Date()
+	now = max(now, d.earliest)
 	if d.clock == 0 {
 		d.clock = now
 	}
