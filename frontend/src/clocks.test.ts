@@ -16,7 +16,7 @@ let mei: Player;
 let tom: Player;
 
 beforeAll(async () => {
-  [here, there] = await Promise.all([TestRelay.drifting('127.0.0.1'), TestRelay.neighbour('127.0.0.2')]);
+  [here, there] = await Promise.all([TestRelay.drifting('127.0.0.1'), TestRelay.drifting('127.0.0.2')]);
   [mei, tom] = [new Player(here), new Player(there)];
   await mei.app.join(await here.claim(), '林美', 'mei');
   await tom.app.join(await there.claim(), 'Tomás', 'tomas');
@@ -24,6 +24,7 @@ beforeAll(async () => {
 
 afterEach(() => {
   here.setClock(0);
+  there.setClock(0);
   expect(complaints()).toEqual([]);
 });
 
@@ -97,10 +98,34 @@ test('ahead for a while, and this device as well: what waited comes back and goe
   await until(() => last(hers).tick === 'accepted');
   expect(put.some((frame) => frame.includes('"unsure":true'))).toBe(false);
   here.setClock(0);
+  await until(() => last(hers).tick === 'waiting', 60_000);
+  // By this device's clock the date was right, so it is kept for ten minutes.
+  eva.browser.lead += 11 * 60_000;
   await until(() => texts(his).includes('I am in the future.'), 60_000);
   await until(() => last(hers).tick === 'kept');
   await until(() => his.messages.find(({ text }) => text === 'Read this in the future.')?.tick === 'read');
   expect(texts(his).filter((text) => text === 'I am in the future.')).toHaveLength(1);
   expect(Math.abs(last(his).sent - Date.now())).toBeLessThan(5 * 60_000);
   expect((await eva.app.diagnose()).outbound).toEqual([]);
+});
+
+test('behind for a while, both courtyards: what comes back keeps its place', async () => {
+  const [gus, hana] = await pair('Gus', 'Hana');
+  const [his, hers] = [await gus.view(hana), await hana.view(gus)];
+  await hana.app.send(gus.uid, 'Half past four?');
+  await until(() => texts(his).length === 2);
+  there.setClock(-HOUR);
+  await gus.app.send(hana.uid, 'Half past four.');
+  await expect.poll(async () => (await gus.app.diagnose()).outbound, { timeout: 30_000 }).toMatchObject([{ count: 1, code: 'clock-ahead' }]);
+  const put = puts(gus);
+  here.setClock(-HOUR);
+  await reconnect(gus);
+  await until(() => last(his).tick === 'waiting', 60_000);
+  expect(put).toEqual([]);
+  here.setClock(0);
+  there.setClock(0);
+  await until(() => texts(hers).includes('Half past four.'), 60_000);
+  expect(put).toHaveLength(1);
+  expect(texts(hers)).toEqual(['so that keys are known', 'Half past four?', 'Half past four.']);
+  expect(Math.abs(last(hers).sent - Date.now())).toBeLessThan(5 * 60_000);
 });

@@ -24,6 +24,8 @@ const LONGEST_PAUSE = 15 * 60_000;
 const ASKING = 3_000;
 /** What has set out so long ago and does not wait here has arrived. */
 const LONG_AGO = 24 * 60 * 60_000;
+/** What came back with the right date waits no longer for the courtyards to agree with it. */
+const DATE_PATIENCE = 10 * 60_000;
 const PAGE = 500;
 /** Pages of what waits at the own courtyard: more than it takes for one person. */
 const PAGES = 40;
@@ -125,7 +127,7 @@ export class Crossing {
    * anew by itself: by the device that wrote it, and where there is no home by any.
    */
   async cameBack(event: LogEvent): Promise<void> {
-    const { store, self, friends, home, outbox } = this.#session;
+    const { store, self, friends, home, outbox, platform } = this.#session;
     let body: ReturnType<typeof readBody>;
     try {
       body = readBody(event.body as Json);
@@ -135,7 +137,7 @@ export class Crossing {
     }
     const id = b64(body.id);
     const peer = b64(body.to);
-    const anew = body.code === 'clock-ahead' ? { by: home && self.device } : undefined;
+    const anew = body.code === 'clock-ahead' ? { by: home && self.device, until: platform.now() + DATE_PATIENCE } : undefined;
     if (anew) {
       self.doubt();
       await this.#session.askTime().catch(this.#session.shrug); // what it was at the beginning may be the trouble

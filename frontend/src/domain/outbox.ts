@@ -9,10 +9,10 @@ import type { Platform } from '../platform/platform';
 import type { Log, Written } from '../store/log';
 import type { OutboxRow } from '../store/schema';
 import { UNANSWERED } from './chains';
-import { asRecord } from './event';
+import { asRecord, clampClock } from './event';
 import { codeOf, failureOf } from './failure';
 import type { Letters } from './letters';
-import type { Self } from './self';
+import { SKEW, type Self } from './self';
 import type { Failure, Mid, Uid } from './types';
 
 /** Letters on the wire at once. */
@@ -86,6 +86,8 @@ export class Outbox {
   #running: Promise<void> | undefined;
   #again = false;
   #pausedUntil = 0;
+  /** when the relay was asked for its time, because of a letter that waits for it */
+  #timeAsked = 0;
   /** when the timer goes off */
   #due = Infinity;
   #cancelTimer: () => void = () => undefined;
@@ -168,6 +170,7 @@ export class Outbox {
     if (row.failure !== undefined && (!row.retry || this.#tried.has(row.order))) return false;
     if ((this.#keyless.get(row.peer)?.until ?? 0) > this.#around.platform.now()) return false;
     if (!row.sealed && this.#meets(row.peer)) return false;
+    if (this.#tooSoon(row)) return false;
     return row.files.length === 0 || this.#around.uploaded(row) || (row.type === 'chat' && this.#around.near(row.peer));
   }
 
@@ -177,6 +180,22 @@ export class Outbox {
     if (this.#copies.size >= COPIES) this.#copies.clear();
     this.#copies.add(sealed.id);
     this.#around.copied(peer, sealed.env, files);
+  }
+
+  /**
+   * What came back as dated ahead, though this device's clock calls its time right: then the courtyards' clocks are behind,
+   * and dated by them it would be shown before what was written earlier.
+   */
+  #tooSoon({ clock, until = 0 }: OutboxRow): boolean {
+    const { self, platform } = this.#around;
+    const now = platform.now();
+    if (now >= until || clock > now + SKEW || clampClock(clock, self.date) === clock) return false;
+    if (now >= this.#timeAsked + PAUSE) {
+      this.#timeAsked = now;
+      this.#around.askTime().catch(() => undefined); // without an answer it is what it was
+    }
+    this.#later();
+    return true;
   }
 
   /** Whether somebody is being looked up, which is begun here. */

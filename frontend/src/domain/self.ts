@@ -9,7 +9,7 @@ import type { AccountRecord } from '../store/schema';
 import type { Uid } from './types';
 
 /** ms that two clocks may differ before one of them is doubted; if it is more than a day, ours is the wrong one */
-const SKEW = 5 * 60_000;
+export const SKEW = 5 * 60_000;
 const DAY = 24 * 60 * 60_000;
 
 export class Self {

@@ -100,6 +100,8 @@ export interface OutboxRow {
   readonly retry: boolean;
   /** has been answered `stale` and is sealed again */
   readonly again: boolean;
+  /** it came back as dated ahead: until then, ms by this device's clock, it may wait for its own date */
+  readonly until?: number;
 }
 
 export type NewOutboxRow = Omit<OutboxRow, 'order'>;

@@ -50,8 +50,8 @@ export interface Back {
   readonly mid?: Mid | undefined;
   readonly code: string;
   readonly at: number;
-  /** it has to be sealed anew: by that device, where another would do it as well */
-  readonly anew?: { readonly by: string | undefined } | undefined;
+  /** it has to be sealed anew: by that device, where another would do it as well; and until when it may wait for its date */
+  readonly anew?: { readonly by: string | undefined; readonly until: number } | undefined;
 }
 
 /** Letters that one message may become by itself. */
@@ -111,7 +111,7 @@ export async function sentBack(tx: LogWriting, me: Uid, back: Back): Promise<Wri
     const failure = anew ? undefined : { code: back.code, params: {} };
     const retry = anew !== undefined;
     const again = row ? { ...row, failure, retry, sealed: undefined } : rowAgain(event, failure, back.at);
-    if (again && (!anew || (anew.by ?? event.dev) === event.dev)) await outbox.put({ ...again, retry } as OutboxRow);
+    if (again && (!anew || (anew.by ?? event.dev) === event.dev)) await outbox.put({ ...again, retry, ...(anew ? { until: anew.until } : {}) } as OutboxRow);
     const { accepted: _a, way: _w, kept: _k, failure: _f, ...rest } = event;
     await events.put({ ...rest, ...(failure ? { failure } : {}), returned: true });
     mark(touched, event);

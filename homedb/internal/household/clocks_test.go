@@ -147,7 +147,7 @@ func TestWhatADeviceHasSealedAnewIsLeftToIt(t *testing.T) {
 
 // Both courtyards' clocks are behind for a while, so that what has the right date is
 // called ahead. It is not dated too early, which would put it before what was written
-// earlier, but waits; for an hour, if they never agree.
+// earlier, but waits; for ten minutes, if they never agree.
 func TestWhatHasTheRightDateKeepsIt(t *testing.T) {
 	for name, c := range map[string]struct {
 		behind time.Duration // until the end

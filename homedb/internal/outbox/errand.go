@@ -163,14 +163,14 @@ const (
 	// certain is how far a date may be ahead of this machine's clock and be called right.
 	certain = 5 * time.Minute
 	// trust is how often, a minute apart, the relay is asked to take that date.
-	trust = 60
+	trust = 10
 )
 
 // again seals a letter anew that came back because of its date, unless one of the
 // person's devices has done so meanwhile. While this machine's clock calls the date
 // right it is the courtyards' clocks that are behind: dated by them the letter would
-// stand before what was written earlier, so it keeps its date, and waits for an hour
-// until its relay takes it.
+// stand before what was written earlier, so it keeps its date, and waits for ten
+// minutes for its relay to take it.
 func (o *Outbox) again(ctx context.Context, put Put, e errand) error {
 	if e.tries == 0 {
 		back, err := o.Log.CameBack(ctx, e.peer, e.ref)
