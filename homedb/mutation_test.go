@@ -80,7 +80,7 @@ var mutations = []check{
 		"internal/intake", "TestWhatCameBackIsSaidOnce", false},
 	{"the right date is kept", "outbox/errand.go", "if event.TS <= right {", "if false {", "internal/household", "TestWhatHasTheRightDateKeepsIt", false},
 	{"a date is not kept for ever", "outbox/errand.go", "if e.tries < trust {", "if true {", "internal/household", "TestWhatHasTheRightDateKeepsIt", false},
-	{"what the relay did not take is not under way", "chatlog/append.go", "DELETE FROM versions WHERE mid = $1 AND envelope = $2`", "DELETE FROM versions WHERE 1 = 0 AND mid = $1 AND envelope = $2`",
+	{"what the relay did not take is not under way", "chatlog/append.go", "_, err := tx.Exec(ctx, `DELETE FROM versions WHERE mid = $1 AND envelope = $2`, mid[:], envelope[:])", "err := error(nil)",
 		"internal/chatlog", "TestWhatCameBackStandsBesideItsMessage", false},
 	{"what is dated ahead is written again", "intake/returned.go", "if back.Code == protocol.CodeClockAhead {", "if false {", "internal/intake", "TestWhatWasDatedAheadIsWrittenAgain", false},
 	{"a receipt that came back while it was sent", "outbox/owe.go", "ON CONFLICT (peer, mid, hash) DO UPDATE SET due = receipts.due - 1`, peer[:], i.MID[:], i.Hash[:]); err != nil {",
