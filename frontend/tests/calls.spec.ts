@@ -181,9 +181,44 @@ test.describe('between two courtyards', () => {
 
 const lends = execFileSync(binary('courtyard-relay'), ['serve', '--help'], { encoding: 'utf8' }).includes('--turn-listen');
 
+const own = Object.values(networkInterfaces()).flat().flatMap((each) => (each?.family === 'IPv4' ? [each.cidr ?? ''] : []));
+const lending = (): Courtyard => new Courtyard('127.0.0.1', () => (lends ? ['--turn', 'on', '--turn-listen', '127.0.0.1', ...own.flatMap((net) => ['--turn-reach', net])] : []));
+
+test.describe('always through the own courtyard, while somebody calls', () => {
+  const yard = useCourtyard(lending());
+
+  test('switched on in the middle of a call, no other address is told from then on', async ({ browser }) => {
+    test.skip(!lends, 'this relay lends no addresses (it has no --turn-listen)');
+    const [meis, toms] = await befriended(yard, browser);
+    await meis.opensChatWith(tom);
+    await toms.opensChatWith(mei);
+    await calls(meis, tom);
+    await toms.presses('Answer');
+    await hears(meis, toms);
+    expect((await heard(meis.page)).local).not.toBe('relay');
+    await meis.presses('Back to the app, keep talking');
+    await meis.leaves();
+    await meis.goesTo('Me');
+    await meis.taps(meis.page.getByRole('switch', { name: /^Always through my courtyard/ }));
+    await expect.poll(() => meis.page.evaluate(() => window.connections.at(-1)?.getConfiguration().iceTransportPolicy), { timeout: 30_000 }).toBe('relay');
+    const before = await toms.page.evaluate(() => window.told.length);
+    meis.line.cut();
+    await meis.context.setOffline(true);
+    await meis.page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 1_000)));
+    meis.line.mend();
+    await meis.context.setOffline(false);
+    await expect.poll(async () => (await toms.page.evaluate(() => window.told)).slice(before).some((line) => line.includes(' typ relay')), { timeout: 60_000 }).toBe(true);
+    await hears(meis, toms);
+    const told = (await toms.page.evaluate(() => window.told)).slice(before);
+    expect(told.filter((line) => line.includes('candidate:') && !line.includes(' typ relay'))).toEqual([]);
+    await meis.taps(meis.page.getByRole('switch', { name: /^Always through my courtyard/ }));
+    await meis.presses(/^Back to the call/);
+    await hangsUp(meis, toms);
+  });
+});
+
 test.describe('always through the own courtyard', () => {
-  const own = Object.values(networkInterfaces()).flat().flatMap((each) => (each?.family === 'IPv4' ? [each.cidr ?? ''] : []));
-  const yard = useCourtyard(new Courtyard('127.0.0.1', () => (lends ? ['--turn', 'on', '--turn-listen', '127.0.0.1', ...own.flatMap((net) => ['--turn-reach', net])] : [])));
+  const yard = useCourtyard(lending());
 
   test('no address of one’s own is told, and they hear each other', async ({ browser }) => {
     test.skip(!lends, 'this relay lends no addresses (it has no --turn-listen)');

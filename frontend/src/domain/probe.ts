@@ -39,7 +39,8 @@ function targets(candidates: readonly Candidate[]): readonly string[] {
 
 async function knock(home: HomeLink, ufrag: string, pwd: string, to: readonly string[]): Promise<boolean | undefined> {
   try {
-    const { answered } = await home.askLinked('probe', { ufrag, pwd, to });
+    const { sent, answered } = await home.askLinked('probe', { ufrag, pwd, to });
+    if (sent === 0) return undefined; // the home knocks only where the courtyard sees this device
     return typeof answered === 'boolean' ? answered : undefined;
   } catch (error) {
     // An older home, one that has probed enough for now, or one that went away: it is not known then.

@@ -360,7 +360,7 @@ export class Session {
       linked: () => this.linked,
       abroad: (peer) => this.chains.abroad(peer),
       hasHome: () => this.home !== undefined,
-      aside: (id, offset) => this.aside?.file(id, offset),
+      aside: (peer, id, offset) => this.aside?.file(peer, id, offset),
       askHome: (method, params) => this.homeLink.ask(method, params),
       uploaded: () => {
         this.outbox.kick();
@@ -503,8 +503,8 @@ export class Session {
       lack: (peer) => this.outbox.lacks(peer),
       uploadedPart: (file) => this.transfers.part(file),
       placeholder: placeholderOf,
-      loadText: (file) => textOf(this.transfers, file),
-      loadPhoto: (file, progress) => this.photoUrls.load(this.transfers, file, progress),
+      loadText: (file, from) => textOf(this.transfers, file, from),
+      loadPhoto: (file, from, progress) => this.photoUrls.load(this.transfers, file, from, progress),
       coming: () => this.history.coming,
       beyond: (talk) => this.history.beyond(talk),
       fetchOlder: (peer, before) => this.history.older(peer, before),

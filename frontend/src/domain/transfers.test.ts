@@ -1,7 +1,7 @@
 /** Files from the home: several pieces are asked for before the first is here, and what arrives is whole all the same. */
 
 import 'fake-indexeddb/auto';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Api } from '../platform/api';
 import { until } from '../platform/players';
 import { TestBrowser, TestTab } from '../platform/testing';
@@ -33,6 +33,8 @@ let there: boolean;
 let aside: number;
 /** it takes the question, and does not answer */
 let silent: boolean;
+/** what it answers instead */
+let junk: Bytes | undefined;
 
 beforeEach(async () => {
   tab = new TestTab(new TestBrowser('https://yard.example'));
@@ -52,12 +54,15 @@ beforeEach(async () => {
   there = false;
   aside = 0;
   silent = false;
+  junk = undefined;
   transfers = new Transfers({
     platform: tab, files: store.files,
     // The courtyard has let it go, or does not have it yet.
     api: { getFile: (_id: string, offset: number) => (there ? Promise.resolve(sealed.slice(offset)) : Promise.reject(new Problem('not-found'))) } as unknown as Api,
     linked: () => true, abroad: () => undefined, hasHome: () => true,
-    aside: (_id, offset) => {
+    aside: (peer, _id, offset) => {
+      expect(peer).toBe('tom');
+      if (junk) return Promise.resolve(junk);
       if (silent) return Promise.reject(new Trouble('offline'));
       return offset < aside ? Promise.resolve(sealed.slice(offset, offset + PIECE)) : undefined;
     },
@@ -147,10 +152,25 @@ test.each([
   ['the friend was asked for and did not give', (): number => Number((silent = true)) - 1],
 ])('what %s is waited for, until the courtyard has it', async (_what, arrange) => {
   const from = arrange();
-  const loading = transfers.load(file);
+  const loading = transfers.load(file, 'tom');
   await until(() => asked.length === 8);
   expect(asked[0]).toBe(from);
   for (const { refuse } of [...waiting.values()]) refuse('not-found');
   there = true;
   expect(equal(await loading, content)).toBe(true);
+});
+
+test.each([1, PIECE])('what is not what was sent, %i bytes of it, does not keep the courtyard from giving that', async (bytes) => {
+  junk = randomBytes(bytes);
+  there = true;
+  expect(equal(await transfers.load(file, 'tom'), content)).toBe(true);
+});
+
+test('nobody but who sent a file is asked for it', async () => {
+  junk = randomBytes(1);
+  there = true;
+  const asks = vi.spyOn(store.files, 'append');
+  expect(equal(await transfers.load(file), content)).toBe(true);
+  expect(asks).toHaveBeenCalledTimes(1);
+  asks.mockRestore();
 });

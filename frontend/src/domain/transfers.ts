@@ -38,7 +38,7 @@ export interface TransferSurroundings {
   readonly hasHome: () => boolean;
   askHome(method: string, params: JsonObject): Promise<JsonObject>;
   /** the device of the friend who sent it, while there is a way to it */
-  aside(id: string, offset: number): Promise<Bytes> | undefined;
+  aside(peer: Uid, id: string, offset: number): Promise<Bytes> | undefined;
   /** a file is all up: its letter may go */
   uploaded(): void;
   /** it was refused, so its letter cannot go */
@@ -147,18 +147,22 @@ export class Transfers {
     this.#around.progress(id);
   }
 
-  /** Fetches, verifies and opens a file. Throws `file-missing`, `home-away`, `offline` or `file-bad`. */
-  async load(file: FileRef, progress?: (part: number) => void): Promise<Bytes> {
+  /**
+   * Fetches, verifies and opens a file. Throws `file-missing`, `home-away`, `offline` or `file-bad`.
+   *
+   * @param from the friend who sent it: their device is asked first, if there is a way to it
+   */
+  async load(file: FileRef, from?: Uid, progress?: (part: number) => void): Promise<Bytes> {
     const id = b64(file.id);
     let loading = this.#loading.get(id);
     if (!loading) {
-      loading = this.#load(id, file, progress).finally(() => this.#loading.delete(id));
+      loading = this.#load(id, file, from, progress).finally(() => this.#loading.delete(id));
       this.#loading.set(id, loading);
     }
     return loading;
   }
 
-  async #load(id: string, file: FileRef, progress?: (part: number) => void): Promise<Bytes> {
+  async #load(id: string, file: FileRef, from?: Uid, progress?: (part: number) => void): Promise<Bytes> {
     const { files, platform } = this.#around;
     const size = sealedSize(file.size);
     const held = await files.get(id);
@@ -166,15 +170,18 @@ export class Transfers {
     if (held && held.size !== size && held.upload === undefined) await files.forget([id]);
     let sealed = await files.read(id, platform.now());
     if (!sealed) {
-      await this.#fetch(id, size, progress);
+      await this.#fetch(id, size, from, progress);
       sealed = await files.read(id, platform.now());
     }
     if (!sealed) throw new Trouble('file-missing');
     try {
       return await openFile(file, [sealed]);
     } catch (error) {
-      if (isProblem(error, 'file-bad') && (await files.get(id))?.upload === undefined) await files.forget([id]);
-      throw error;
+      if (!isProblem(error, 'file-bad') || (await files.get(id))?.upload !== undefined) throw error;
+      await files.forget([id]);
+      // What their device gave is not what they sent; the courtyard or the home may have that.
+      if (from === undefined) throw error;
+      return await this.#load(id, file, undefined, progress);
     }
   }
 
@@ -182,11 +189,11 @@ export class Transfers {
    * What the friend's device has begun to give, or was asked for in vain, is still on its way up to the courtyard: until it
    * is there, or the device answers again, it is looked for anew.
    */
-  async #fetch(id: string, size: number, progress?: (part: number) => void): Promise<void> {
+  async #fetch(id: string, size: number, from?: Uid, progress?: (part: number) => void): Promise<void> {
     const { files, platform } = this.#around;
     let begun = false;
     for (let looks = LOOKS; ; looks--) {
-      const straight = await this.#fetchAside(id, size, progress);
+      const straight = from === undefined ? 'none' : await this.#fetchAside(from, id, size, progress);
       if (straight === 'whole') break;
       begun ||= straight === 'broken' || ((await files.get(id))?.have ?? 0) > 0;
       try {
@@ -212,9 +219,9 @@ export class Transfers {
   }
 
   /** Straight from the friend's device; what of it has come stays when the way ends. `none`: there is no way, or nothing there. */
-  async #fetchAside(id: string, size: number, progress?: (part: number) => void): Promise<'whole' | 'broken' | 'none'> {
+  async #fetchAside(from: Uid, id: string, size: number, progress?: (part: number) => void): Promise<'whole' | 'broken' | 'none'> {
     try {
-      await this.#pieces(id, size, progress, HOME_PIECE, AHEAD, (offset) => this.#around.aside(id, offset) ?? Promise.reject(new Trouble('file-missing')));
+      await this.#pieces(id, size, progress, HOME_PIECE, AHEAD, (offset) => this.#fromFriend(from, id, offset, size));
       return 'whole';
     } catch (error) {
       const code = codeOf(error);
@@ -246,6 +253,13 @@ export class Transfers {
       if (coming.length === 0) asked = have;
     }
     progress?.(1);
+  }
+
+  /** Whole pieces or nothing: one byte at a time would go on for ever. */
+  async #fromFriend(from: Uid, id: string, offset: number, size: number): Promise<Bytes> {
+    const data = await this.#around.aside(from, id, offset);
+    if (data?.length !== Math.min(HOME_PIECE, size - offset)) throw new Trouble('file-missing');
+    return data;
   }
 
   async #fromRelay(id: string, offset: number): Promise<Bytes> {

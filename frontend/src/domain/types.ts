@@ -281,8 +281,8 @@ export interface Aside {
   letter(peer: Uid, env: string, files: readonly string[]): boolean;
   typing(peer: Uid): boolean;
   near(peer: Uid): boolean;
-  /** Sealed bytes of a file from `offset` on; undefined without a way. */
-  file(id: string, offset: number): Promise<Uint8Array<ArrayBuffer>> | undefined;
+  /** Sealed bytes of a file that a friend has sent, from `offset` on, of that friend; undefined without a way. */
+  file(peer: Uid, id: string, offset: number): Promise<Uint8Array<ArrayBuffer>> | undefined;
 }
 
 /** Everything a view may ask for. Promises reject with a `Failure`. */

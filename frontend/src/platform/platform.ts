@@ -175,7 +175,7 @@ export interface Peer {
   channel(label: string, protocol: string, listener: PeerChannelListener): PeerChannel;
   send(track: MediaStreamTrack, stream: MediaStream): PeerTrack;
   /** What is looked for from now on is looked for with the help of these. */
-  use(servers: readonly IceServer[]): void;
+  use(servers: readonly IceServer[], paths: RTCIceTransportPolicy): void;
   /** Looks for a path anew with the next offer. */
   restart(): void;
   pair(): Promise<ChosenPair | undefined>;

@@ -117,8 +117,8 @@ class BrowserPeer implements Peer {
     };
   }
 
-  use(servers: readonly IceServer[]): void {
-    this.#connection.setConfiguration({ ...this.#connection.getConfiguration(), iceServers: listed(servers) });
+  use(servers: readonly IceServer[], paths: RTCIceTransportPolicy): void {
+    this.#connection.setConfiguration({ ...this.#connection.getConfiguration(), iceServers: listed(servers), iceTransportPolicy: paths });
   }
 
   restart(): void {

@@ -169,6 +169,19 @@ func (l *ledger) spent(uid protocol.UID) bool {
 	return l.limit > 0 && p.used >= l.limit
 }
 
+// overdue lists what is open of those who have used up their month.
+func (l *ledger) overdue() (list []*relayed) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.people {
+		l.collect(p)
+		if l.limit > 0 && p.used >= l.limit {
+			list = append(list, p.live...)
+		}
+	}
+	return list
+}
+
 // begin counts an allocation in, unless the person has enough.
 func (l *ledger) begin(uid protocol.UID, r *relayed) (*person, bool) {
 	l.mu.Lock()

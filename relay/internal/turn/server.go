@@ -225,10 +225,15 @@ func (s *Server) Stop() error {
 	return errors.Join(err, s.ledger.write(within))
 }
 
-// Sweep is called every minute: it writes down what was relayed, and looks
-// which addresses this machine has.
+// Sweep is called every minute: it writes down what was relayed, ends what
+// is open of those whose month is used up, and looks which addresses this machine has.
 func (s *Server) Sweep(ctx context.Context) error {
-	return errors.Join(s.ledger.write(ctx), s.policy.refresh())
+	err := errors.Join(s.ledger.write(ctx), s.policy.refresh())
+	for _, r := range s.ledger.overdue() {
+		s.refused.add(refusedMonth)
+		_ = r.Close() // which logs what it has to say
+	}
+	return err
 }
 
 // Revoke ends what a device has, and makes worthless what it was given.

@@ -163,6 +163,36 @@ func TestStoppingEndsEverything(t *testing.T) {
 	}
 }
 
+func TestWhoHasUsedUpTheMonthIsEnded(t *testing.T) {
+	s := serve(t)
+	peer, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	must(t, err)
+	defer peer.Close() //nolint:errcheck // it has done its work
+	mine, theirs := newRaw(t, s), newRaw(t, s)
+	mine.begin(t, s, mei, peer.LocalAddr().(*net.UDPAddr))
+	theirs.begin(t, s, protocol.UID{9}, peer.LocalAddr().(*net.UDPAddr))
+	frame := make([]byte, 4+1000)
+	copy(frame, []byte{0x40, 0, 1000 >> 8, 1000 & 0xff})
+	_, err = mine.conn.Write(frame)
+	must(t, err)
+	must(t, peer.SetReadDeadline(time.Now().Add(10*time.Second)))
+	_, _, err = peer.ReadFrom(make([]byte, 1500))
+	must(t, err)
+	must(t, s.Sweep(t.Context()))
+	if n, _ := s.ledger.used(mei); n != 1 {
+		t.Fatal("without a limit", n, "are open")
+	}
+	s.ledger.limit = 1000
+	must(t, s.Sweep(t.Context()))
+	if n, bytes := s.ledger.used(mei); n != 0 || bytes < 1000 {
+		t.Error(n, "are open after", bytes, "bytes")
+	}
+	if n, _ := s.ledger.used(protocol.UID{9}); n != 1 {
+		t.Error("somebody else has", n)
+	}
+	must(t, s.Stop())
+}
+
 // BenchmarkAllocations says what one costs that has a peer and a channel and is idle.
 //
 //	go test ./relay/internal/turn -run xxx -bench Allocations -benchtime 1x

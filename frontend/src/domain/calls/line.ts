@@ -202,6 +202,7 @@ export class Line {
   }
 
   async #see(): Promise<void> {
+    this.#negotiation?.follow();
     const peer = this.#negotiation?.peer;
     if (!peer) return;
     const pair = await peer.pair();

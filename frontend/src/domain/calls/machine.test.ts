@@ -135,6 +135,15 @@ describe('one who is rung', () => {
     expect([says(effects), notes(effects), tom.standing]).toEqual([[], [], undefined]);
   });
 
+  test('does not ring for ever, whatever comes', () => {
+    const tom = rung();
+    for (let n = 0; tom.standing && n < 60; n++) {
+      tom.hears('mei', 'm1', { call: 'c1', op: 'ring', media: 'video' });
+      tom.waits(RING_EVERY);
+    }
+    expect(tom.standing).toBeUndefined();
+  });
+
   test('takes it, and says so until it is heard', () => {
     const tom = rung();
     expect(tom.does({ what: 'accept' })).toEqual([{ do: 'join' }]);

@@ -167,7 +167,8 @@ function rung(standing: Standing | undefined, peer: Uid, dev: string, said: Call
   const ringing: Standing = { call, peer, media, phase: 'ringing', out: false, other: dev, began: now, spoke: undefined, due: now + SILENCE, until: now + SILENCE, sure: false };
   if (!standing) return same(ringing);
   if (standing.peer === peer && standing.call === call) {
-    return standing.phase === 'ringing' && standing.other === dev ? same({ ...standing, due: now + SILENCE, until: now + SILENCE }) : same(standing);
+    // Whoever rings stops after RINGS; a program that does not is not listened to for ever.
+    return standing.phase === 'ringing' && standing.other === dev && now < standing.began + RINGS ? same({ ...standing, due: now + SILENCE, until: now + SILENCE }) : same(standing);
   }
   if (standing.peer === peer && standing.phase === 'calling') {
     // Both rang: the smaller name counts, and whoever wanted to speak with them takes it at once.

@@ -383,7 +383,7 @@ export class Calls implements CallRoom {
     const servers = await serversFor(this.#session);
     if (this.#standing?.call !== call || this.#line !== line) return;
     await line.connect(offer, {
-      servers, relayed: isRelayed(this.#session),
+      servers, relayed: () => isRelayed(this.#session),
       renewed: () => renewedServers(this.#session),
       tell: (signal) => {
         this.#tellSignal(call, signal);

@@ -56,6 +56,8 @@ interface Way {
   readonly peer: Uid;
   readonly dev: string;
   readonly began: number;
+  /** by way of the courtyard alone */
+  readonly relayed: boolean;
   negotiation: Negotiation | undefined;
   channel: PeerChannel | undefined;
   looked: number;
@@ -114,9 +116,10 @@ export class Links implements Aside {
     return way !== undefined && this.#send(way, '{"m":"typing"}');
   }
 
-  file(id: string, offset: number): Promise<Bytes> | undefined {
-    const way = [...this.#ways.values()].find((each) => this.#stands(each));
-    return way && this.#ask(way, 'file', { id, offset }).then((answer) => unb64(readPiece(answer).data));
+  file(peer: Uid, id: string, offset: number): Promise<Bytes> | undefined {
+    const way = this.#ways.get(peer);
+    if (!this.#stands(way)) return undefined;
+    return this.#ask(way, 'file', { id, offset }).then((answer) => unb64(readPiece(answer).data));
   }
 
   #send(way: Way, message: string): boolean {
@@ -125,11 +128,14 @@ export class Links implements Aside {
     return true;
   }
 
-  /** Open, and between devices that both courtyards still know: no relay stands between that would shut out one that was signed out. */
+  /**
+   * Open, and between devices that both courtyards still know: no relay stands between that would shut out one that was
+   * signed out. One that goes straight ends when all are to go through the courtyard.
+   */
   #stands(way: Way | undefined): way is Way {
     if (way?.channel?.open !== true) return false;
     const { chains, doorway, self } = this.#session;
-    if (doorway.standing.link !== 'refused' && chains.held(way.peer)?.active(unb64(way.dev, 32), self.now())) return true;
+    if (this.#allowed(way) && doorway.standing.link !== 'refused' && chains.held(way.peer)?.active(unb64(way.dev, 32), self.now())) return true;
     this.#end(way, false);
     return false;
   }
@@ -217,6 +223,10 @@ export class Links implements Aside {
     return this.#served?.sealed;
   }
 
+  #allowed({ relayed }: Way): boolean {
+    return relayed || !isRelayed(this.#session);
+  }
+
   // ---- how one comes about -------------------------------------------------------------------------------------------------
 
   /** The conversation is before one's eyes, or the friend has come. */
@@ -285,7 +295,7 @@ export class Links implements Aside {
     if (oldest && this.#ways.size >= MOST) this.#end(oldest, true);
     const now = this.#session.platform.now();
     const way: Way = {
-      id, peer, dev, began: now, negotiation: undefined, channel: undefined, looked: now, asked: 0, waiting: 0,
+      id, peer, dev, began: now, relayed: isRelayed(this.#session), negotiation: undefined, channel: undefined, looked: now, asked: 0, waiting: 0,
       questions: new Map(), files: new Set(), taking: Promise.resolve(), telling: Promise.resolve(),
     };
     this.#ways.set(peer, way);
@@ -297,7 +307,7 @@ export class Links implements Aside {
     const servers = await serversFor(session);
     if (!this.#rtc || this.#ways.get(way.peer) !== way) return undefined;
     way.negotiation = new Negotiation(this.#rtc, {
-      platform: session.platform, polite, servers, relayed: isRelayed(session),
+      platform: session.platform, polite, servers, relayed: () => way.relayed || isRelayed(session),
       renewed: () => renewedServers(session),
       tell: (signal) => {
         this.#tell(way, way.peer, { id: way.id, to: way.dev, ...signal });
@@ -358,7 +368,7 @@ export class Links implements Aside {
       for (const way of [...this.#ways.values()]) {
         if (this.#wanted(way.peer)) way.looked = now;
         const tried = way.channel?.open !== true && now - way.began > TRIES;
-        if (tried || now - way.looked > KEPT || way.negotiation?.peer.state === 'failed') this.#end(way, true);
+        if (!this.#allowed(way) || tried || now - way.looked > KEPT || way.negotiation?.peer.state === 'failed') this.#end(way, true);
       }
       this.#look();
     });

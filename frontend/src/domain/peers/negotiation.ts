@@ -24,8 +24,8 @@ export interface NegotiationSurroundings {
   readonly platform: Platform;
   readonly polite: boolean;
   readonly servers: readonly IceServer[];
-  /** no address of one's own is used or told */
-  readonly relayed: boolean;
+  /** no address of one's own is used or told; may change */
+  relayed(): boolean;
   /** the present servers, once a path has gone; undefined: the courtyard is not reached either */
   renewed(): Promise<readonly IceServer[] | undefined>;
   tell(signal: Signal): void;
@@ -40,6 +40,8 @@ export class Negotiation {
   readonly peer: Peer;
   readonly #around: NegotiationSurroundings;
   #prepared = false;
+  /** what paths are looked for by now */
+  #relayed: boolean;
   #offering = false;
   /** the other side's offer was not taken, nor are its candidates missed */
   #ignoring = false;
@@ -57,7 +59,8 @@ export class Negotiation {
 
   constructor(rtc: RtcTools, around: NegotiationSurroundings) {
     this.#around = around;
-    this.peer = rtc.connect(around.servers, around.relayed ? 'relay' : 'all', {
+    this.#relayed = around.relayed();
+    this.peer = rtc.connect(around.servers, this.#relayed ? 'relay' : 'all', {
       state: (state) => {
         this.#stands(state);
       },
@@ -93,6 +96,11 @@ export class Negotiation {
   get description(): Signal | undefined {
     const sdp = this.peer.description;
     return sdp && this.#shown({ sdp });
+  }
+
+  /** What may be used has changed: the path that stands is known to the other side already, none but those is looked for from now on. */
+  follow(): void {
+    if (this.#relayed !== this.#around.relayed()) this.#renew().catch(this.#around.platform.report);
   }
 
   close(): void {
@@ -175,7 +183,7 @@ export class Negotiation {
   }
 
   #shown(signal: Signal): Signal {
-    return this.#around.relayed ? onlyRelayed(signal) : signal;
+    return this.#around.relayed() ? onlyRelayed(signal) : signal;
   }
 
   #stands(state: PeerState): void {
@@ -221,7 +229,8 @@ export class Negotiation {
   /** @returns whether the courtyard is reached */
   async #renew(): Promise<boolean> {
     const servers = await this.#around.renewed();
-    if (servers && !this.#closed) this.peer.use(servers);
+    this.#relayed = this.#around.relayed();
+    if (servers && !this.#closed) this.peer.use(servers, this.#relayed ? 'relay' : 'all');
     return servers !== undefined;
   }
 }

@@ -50,6 +50,6 @@ export const call = {
     back: 'Call back',
     again: 'Call again',
     relayed: 'Always through my courtyard',
-    relayedWords: 'Whoever you call does not learn your Internet address. Calls may sound a little later.',
+    relayedWords: 'Otherwise whoever you call, and friends while you both look at your chat, learn your Internet address. Calls may sound a little later.',
   },
 };

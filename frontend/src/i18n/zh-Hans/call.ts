@@ -52,6 +52,6 @@ export const call: Widened<typeof english> = {
     back: '回拨',
     again: '再打一次',
     relayed: '总是经过我的院子',
-    relayedWords: '和你通话的人不会知道你的网络地址。声音可能会晚一点点。',
+    relayedWords: '不打开的话，和你通话的人，以及和你同时看着聊天的朋友，会知道你的网络地址。声音可能会晚一点点。',
   },
 };

@@ -52,6 +52,6 @@ export const call: Widened<typeof english> = {
     back: '回撥',
     again: '再打一次',
     relayed: '總是經過我的院子',
-    relayedWords: '和你通話的人不會知道你的網路位址。聲音可能會晚一點點。',
+    relayedWords: '不打開的話，和你通話的人，以及和你同時看著聊天的朋友，會知道你的網路位址。聲音可能會晚一點點。',
   },
 };
