@@ -168,6 +168,11 @@ func TestAWall(t *testing.T) {
 				t.Error(path, "still has it")
 			}
 		}
+		before := atom.Updated
+		must(t, xml.Unmarshal(s.get("/@mei/feed.atom").Body, &atom))
+		if was, err := time.Parse(time.RFC3339, before); err != nil || was.Year() < 2020 || atom.Updated < before {
+			t.Error("updated", before, "and then", atom.Updated)
+		}
 		news, pin, err := c.Reads(mei.Person.Chain, pin, "/@mei/posts", "", 100)
 		must(t, err)
 		if len(news) != 1 || news[0].Gone[0] != second.Seq {

@@ -80,8 +80,8 @@ test('refused by the owner, a courtyard’s letters come back and so do those to
   await ana.says('what has happened?');
   await cameBack(ana, 'what has happened?', apart);
 
-  await mei.presses(`Take again ${there.host}`);
-  await mei.reads(`${there.host} is taken again.`);
+  await mei.presses(`Allow again ${there.host}`);
+  await mei.reads(`${there.host} is allowed again.`);
   await mei.opensChatWith(tomsName);
   await tom.presses('Try again');
   await mei.sees('are you angry?');
@@ -118,7 +118,7 @@ test('only courtyards on the list', async () => {
   await mei.writes(mei.field('Another courtyard'), 'Eve@Evil.example:8443');
   await mei.presses('Refuse');
   await expect(row(mei, 'evil.example:8443')).toContainText('Refused since');
-  await mei.presses('Take again evil.example:8443');
+  await mei.presses('Allow again evil.example:8443');
   await expect(row(mei, 'evil.example:8443')).toHaveCount(0);
 });
 
@@ -155,7 +155,7 @@ test('refused by one person, everybody of a courtyard is turned away from that o
 
   await opensPage(ana, 'Other courtyards');
   await ana.readsNowhere('Let a courtyard pass');
-  await ana.presses(`Take again ${there.host}`);
+  await ana.presses(`Allow again ${there.host}`);
   await ana.reads('You refuse none.');
   await tom.opensChatWith('Ana');
   await tom.presses('Try again');

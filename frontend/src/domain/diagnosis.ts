@@ -19,7 +19,7 @@ export interface Waiter {
 
 /** On this device. `refused`: with the code; the person has to act. */
 export interface Unsent extends Waiter {
-  readonly why: 'network' | 'courtyard' | 'key' | 'away' | 'decision' | 'file' | 'refused';
+  readonly why: 'network' | 'courtyard' | 'key' | 'away' | 'decision' | 'file' | 'clock' | 'refused';
   readonly code: string | undefined;
 }
 
@@ -91,7 +91,7 @@ async function unsentOf(session: Session): Promise<readonly Unsent[]> {
   const found = new Map<string, Unsent>();
   for (const row of await store.log.outbox()) {
     const code = row.failure?.code ?? (doorway.standing.link === 'refused' ? 'unauthorized' : undefined);
-    const why = code !== undefined ? 'refused' : chains.isForked(row.peer) ? 'decision' : !linked ? 'network'
+    const why = code !== undefined ? 'refused' : chains.isForked(row.peer) ? 'decision' : !linked ? 'network' : outbox.isEarly(row) ? 'clock'
       : (outbox.lacks(row.peer) ?? (row.files.some((id) => transfers.part(id) !== undefined) ? 'file' : 'courtyard'));
     gather(found, `${row.peer}/${why}/${code ?? ''}`, { name: session.person(row.peer).name, count: 1, since: row.at, why, code });
   }

@@ -142,7 +142,12 @@ export class Outbox {
     const flying = new Set<Promise<void>>();
     const seen = new Set<number>();
     for (;;) {
-      const rows = (await this.#around.log.outbox()).filter((row) => !seen.has(row.order) && this.#isReady(row));
+      const held = new Set<Uid>();
+      const rows = (await this.#around.log.outbox()).filter((row) => {
+        if (this.#tooSoon(row)) held.add(row.peer);
+        // What was written after it waits as well, or it would be shown before it.
+        return !seen.has(row.order) && !(held.has(row.peer) && row.type === 'chat') && this.#isReady(row);
+      });
       if (rows.length === 0) break;
       for (const row of rows) {
         seen.add(row.order);
@@ -170,7 +175,6 @@ export class Outbox {
     if (row.failure !== undefined && (!row.retry || this.#tried.has(row.order))) return false;
     if ((this.#keyless.get(row.peer)?.until ?? 0) > this.#around.platform.now()) return false;
     if (!row.sealed && this.#meets(row.peer)) return false;
-    if (this.#tooSoon(row)) return false;
     return row.files.length === 0 || this.#around.uploaded(row) || (row.type === 'chat' && this.#around.near(row.peer));
   }
 
@@ -184,12 +188,17 @@ export class Outbox {
 
   /**
    * What came back as dated ahead, though this device's clock calls its time right: then the courtyards' clocks are behind,
-   * and dated by them it would be shown before what was written earlier.
+   * and dated by them it would be shown before what was written earlier. So it waits.
    */
-  #tooSoon({ clock, until = 0 }: OutboxRow): boolean {
+  isEarly({ clock, until = 0 }: OutboxRow): boolean {
     const { self, platform } = this.#around;
     const now = platform.now();
-    if (now >= until || clock > now + SKEW || clampClock(clock, self.date) === clock) return false;
+    return now < until && clock <= now + SKEW && clampClock(clock, self.date) < clock;
+  }
+
+  #tooSoon(row: OutboxRow): boolean {
+    if (!this.isEarly(row)) return false;
+    const now = this.#around.platform.now();
     if (now >= this.#timeAsked + PAUSE) {
       this.#timeAsked = now;
       this.#around.askTime().catch(() => undefined); // without an answer it is what it was

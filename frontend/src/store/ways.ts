@@ -69,10 +69,10 @@ export async function setOut(tx: LogWriting, id: string, way: Way): Promise<Stre
   return { way: true };
 }
 
-/** What had come back was sent again by another device: nothing waits here for the person any more. */
+/** What had come back was sent again by another device, or the home: nothing waits here for the person any more. */
 export async function setOutAgain(tx: LogWriting, event: LogEvent): Promise<Stretch> {
   const row = await tx.objectStore('outbox').index('mid').get([event.peer, event.mid]);
-  if (row?.failure && !row.retry) await tx.objectStore('outbox').delete(row.order);
+  if (row && (row.failure ? !row.retry : row.until !== undefined && !row.sealed)) await tx.objectStore('outbox').delete(row.order);
   const id = event.ids?.at(-1);
   return event.way && id !== undefined ? setOut(tx, id, { peer: event.peer, mid: event.mid, kind: event.kind }) : {};
 }

@@ -268,9 +268,17 @@ func (l *Log) AddVersion(ctx context.Context, tx store.Tx, mid protocol.ID, v Ve
 	return err
 }
 
-// DropVersion forgets a letter that was sealed again and not taken by the relay.
+// DropVersion forgets a letter that was sealed again and not taken by the relay. If
+// it was to stand for one that came back, that one is in force again.
 func (l *Log) DropVersion(ctx context.Context, tx store.Tx, mid, envelope protocol.ID) error {
-	_, err := tx.Exec(ctx, `DELETE FROM versions WHERE mid = $1 AND envelope = $2`, mid[:], envelope[:])
+	if _, err := tx.Exec(ctx, `DELETE FROM versions WHERE mid = $1 AND envelope = $2`, mid[:], envelope[:]); err != nil {
+		return err
+	}
+	others, err := l.others(ctx, tx, mid[:], envelope)
+	if err != nil || others > 0 {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE events SET shown = 2 WHERE n = (SELECT MAX(b.n) FROM events b WHERE b.target = $1 AND b.type = 'returned')`, mid[:])
 	return err
 }
 

@@ -43,17 +43,22 @@ func (l *Log) comeBack(ctx context.Context, tx store.Tx, r *row) error {
 	if err != nil || known {
 		return err
 	}
-	var others int
-	err = tx.QueryRow(ctx, `SELECT COUNT(*) FROM (
-			SELECT e.envelope FROM events e WHERE e.mid = $1 AND e.author = 1
-			UNION SELECT v.envelope FROM versions v WHERE v.mid = $1) x
-		WHERE x.envelope <> $2 AND NOT EXISTS (
-			SELECT 1 FROM events b WHERE b.target = $1 AND b.type = 'returned' AND b.envelope = x.envelope)`, raw, r.Envelope[:]).Scan(&others)
+	others, err := l.others(ctx, tx, raw, r.Envelope)
 	if err != nil || others > 0 {
 		return err
 	}
 	r.shown = 2
 	return l.unseat(ctx, tx, raw)
+}
+
+// others counts a message's letters, beside one, that have not come back.
+func (l *Log) others(ctx context.Context, tx store.Tx, mid []byte, beside protocol.ID) (n int, err error) {
+	err = tx.QueryRow(ctx, `SELECT COUNT(*) FROM (
+			SELECT e.envelope FROM events e WHERE e.mid = $1 AND e.author = 1
+			UNION SELECT v.envelope FROM versions v WHERE v.mid = $1) x
+		WHERE x.envelope <> $2 AND NOT EXISTS (
+			SELECT 1 FROM events b WHERE b.target = $1 AND b.type = 'returned' AND b.envelope = x.envelope)`, mid, beside[:]).Scan(&n)
+	return n, err
 }
 
 // CameBack reports whether that envelope came back, and no other is known here to

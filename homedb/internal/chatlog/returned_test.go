@@ -82,8 +82,21 @@ func TestWhatCameBackStandsBesideItsMessage(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		want("still under way", "text")
 		r.append(r.cameBack(second.Envelope))
 		want("back again", "text", "returned")
+		for _, write := range []func(store.Tx) error{
+			func(tx store.Tx) error {
+				return r.AddVersion(t.Context(), tx, first.Mid, chatlog.Version{Hash: protocol.Hash32{4}, Envelope: third})
+			},
+			func(tx store.Tx) error { want("sealed anew", "text"); return nil },
+			func(tx store.Tx) error { return r.DropVersion(t.Context(), tx, first.Mid, third) },
+		} {
+			if err := db.Write(t.Context(), write); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want("the relay did not take it", "text", "returned")
 		// A letter that is not in the log, and one to somebody else under that id.
 		unknown := r.cameBack(protocol.ID{51})
 		other := r.says(relay, tom, chatlog.KindReturned, "", func(e *chatlog.Event) {

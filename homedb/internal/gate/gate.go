@@ -184,9 +184,10 @@ func (g *Gate) send(ctx context.Context, op, method, path, token string, v any) 
 type Info struct {
 	Key  protocol.Key32 `json:"key"`
 	Host string         `json:"host"`
+	Time int64          `json:"time"` // ms
 }
 
-// Info asks for the relay's key and the host it calls itself.
+// Info asks for the relay's key, the host it calls itself, and its time.
 func (g *Gate) Info(ctx context.Context) (Info, error) {
 	var i Info
 	return i, g.get(ctx, "gate.Info", "/api/1/relay", "", &i)

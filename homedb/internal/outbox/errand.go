@@ -17,6 +17,7 @@ type errand struct {
 	kind  string
 	peer  protocol.UID
 	ref   protocol.ID
+	made  int64
 	tries int
 	due   int64 // as it was read; Rewrite changes it
 }
@@ -31,6 +32,13 @@ func (o *Outbox) errands(ctx context.Context, put Put, token string) (int, error
 		err := o.run(ctx, put, token, e)
 		if ctx.Err() != nil {
 			return 0, ctx.Err()
+		}
+		if errors.Is(err, errEarly) {
+			o.Logger.Debug("outbox: a letter waits for the courtyards' clocks", "error", err)
+			if err := o.wait(ctx, e, clock.Millis(o.Clock)+pause.Milliseconds()); err != nil {
+				return 0, err
+			}
+			continue
 		}
 		again, wait := verdict(err, e.tries)
 		if err != nil {
@@ -53,8 +61,8 @@ func (o *Outbox) errands(ctx context.Context, put Put, token string) (int, error
 // caused many errands waits for those who have caused one: one of each peer, then
 // a second of each, beginning after the peer who came last the time before.
 func (o *Outbox) turn(ctx context.Context) ([]errand, error) {
-	rows, err := o.DB.Query(ctx, `SELECT kind, peer, ref, tries, due FROM (
-			SELECT kind, peer, ref, tries, due, CASE kind WHEN 'stale' THEN 1 ELSE 0 END AS later,
+	rows, err := o.DB.Query(ctx, `SELECT kind, peer, ref, made, tries, due FROM (
+			SELECT kind, peer, ref, made, tries, due, CASE kind WHEN 'stale' THEN 1 ELSE 0 END AS later,
 				ROW_NUMBER() OVER (PARTITION BY kind, peer ORDER BY made, ref) AS turn
 			FROM errands WHERE due <= $1) x
 		ORDER BY later, turn, CASE WHEN peer > $2 THEN 0 ELSE 1 END, peer, kind LIMIT CAST($3 AS BIGINT)`,
@@ -67,7 +75,7 @@ func (o *Outbox) turn(ctx context.Context) ([]errand, error) {
 	for rows.Next() {
 		var e errand
 		var peer, ref []byte
-		if err := rows.Scan(&e.kind, &peer, &ref, &e.tries, &e.due); err != nil {
+		if err := rows.Scan(&e.kind, &peer, &ref, &e.made, &e.tries, &e.due); err != nil {
 			return nil, err
 		}
 		e.peer, e.ref = protocol.UID(peer), protocol.ID(ref)
@@ -92,12 +100,20 @@ func (o *Outbox) done(ctx context.Context, e errand, again bool, due int64) erro
 	})
 }
 
+// wait puts off what was not tried.
+func (o *Outbox) wait(ctx context.Context, e errand, due int64) error {
+	return o.DB.Write(ctx, func(tx store.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE errands SET due = $5 WHERE kind = $1 AND peer = $2 AND ref = $3 AND due = $4`, e.kind, e.peer[:], e.ref[:], e.due, due)
+		return err
+	})
+}
+
 func (o *Outbox) run(ctx context.Context, put Put, token string, e errand) error {
 	switch e.kind {
 	case Stale:
 		return o.stale(ctx, put, e)
 	case Reseal:
-		return o.reseal(ctx, put, e, 0)
+		return o.reseal(ctx, put, e)
 	case Again:
 		return o.again(ctx, put, e)
 	case Accept:
@@ -123,9 +139,8 @@ func (o *Outbox) stale(ctx context.Context, put Put, e errand) error {
 
 // reseal seals one of one's own letters again: same mid, seq, clock and words, new
 // envelope, the friend's newest key. Of a chat one's own devices get it too, so
-// that they know the hash that a receipt will name. If its first date is not after
-// right, ms, it is not dated earlier than that.
-func (o *Outbox) reseal(ctx context.Context, put Put, e errand, right int64) error {
+// that they know the hash that a receipt will name.
+func (o *Outbox) reseal(ctx context.Context, put Put, e errand) error {
 	event, ok, err := o.Log.ByEnvelope(ctx, e.peer, e.ref)
 	if err != nil || !ok || event.Body == nil { // not ours, or deleted since
 		return err
@@ -134,12 +149,8 @@ func (o *Outbox) reseal(ctx context.Context, put Put, e errand, right int64) err
 	if err != nil {
 		return err
 	}
-	d := draft{peer: e.peer, typ: event.Type, kind: event.Kind, mid: event.Mid, clock: meta.Clock,
-		seq: meta.Seq, body: event.Body, own: event.Type == protocol.TypeChat, freshlyUEK: true}
-	if event.TS <= right {
-		d.earliest = event.TS
-	}
-	s, err := o.Writer.seal(ctx, d)
+	s, err := o.Writer.seal(ctx, draft{peer: e.peer, typ: event.Type, kind: event.Kind, mid: event.Mid, clock: meta.Clock,
+		seq: meta.Seq, body: event.Body, own: event.Type == protocol.TypeChat, freshlyUEK: true})
 	if err != nil {
 		return err
 	}
@@ -160,33 +171,54 @@ func (o *Outbox) reseal(ctx context.Context, put Put, e errand, right int64) err
 }
 
 const (
-	// certain is how far a date may be ahead of this machine's clock and be called right.
+	// certain is how far a date may be ahead of a clock and be called right.
 	certain = 5 * time.Minute
-	// trust is how often, a minute apart, the relay is asked to take that date.
-	trust = 10
+	// askEvery is how often the relay is asked for its time, for any number of letters.
+	askEvery = 10 * time.Second
 )
 
+// errEarly says that a letter waits for the courtyards' clocks to get to its date.
+var errEarly = errors.New("the relay's clock is behind the date of the letter")
+
 // again seals a letter anew that came back because of its date, unless one of the
-// person's devices has done so meanwhile. While this machine's clock calls the date
-// right it is the courtyards' clocks that are behind: dated by them the letter would
-// stand before what was written earlier, so it keeps its date, and waits for ten
-// minutes for its relay to take it.
+// person's devices has done so meanwhile.
 func (o *Outbox) again(ctx context.Context, put Put, e errand) error {
 	if e.tries == 0 {
 		back, err := o.Log.CameBack(ctx, e.peer, e.ref)
 		if err != nil || !back {
 			return err
 		}
+		if early, err := o.early(ctx, e); early || err != nil {
+			return errors.Join(err, errEarly)
+		}
 		// What is sealed anew counts as under way, before it is: a crash must not leave it so.
 		if err := o.done(ctx, e, true, e.due); err != nil {
 			return err
 		}
 	}
-	right := int64(0)
-	if e.tries < trust {
-		right = clock.Millis(o.Clock) + certain.Milliseconds()
+	return o.reseal(ctx, put, e)
+}
+
+// early reports whether a letter that came back has the right date and the
+// courtyards' clocks are behind, as this machine's says: dated by them it would
+// stand before what was written earlier. So it waits, for Patience at most.
+func (o *Outbox) early(ctx context.Context, e errand) (bool, error) {
+	now := clock.Millis(o.Clock)
+	if now >= e.made+Patience.Milliseconds() {
+		return false, nil
 	}
-	return o.reseal(ctx, put, e, right)
+	event, ok, err := o.Log.ByEnvelope(ctx, e.peer, e.ref)
+	if err != nil || !ok || event.TS > now+certain.Milliseconds() {
+		return false, err
+	}
+	if now >= o.asked+askEvery.Milliseconds() {
+		relay, err := o.RelayTime(ctx)
+		if err != nil {
+			return true, err
+		}
+		o.asked, o.lead = now, relay-now
+	}
+	return event.TS > now+o.lead+certain.Milliseconds(), nil
 }
 
 // accept answers somebody who joined by one of the invites in the vault: if the

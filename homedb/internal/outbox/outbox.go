@@ -39,15 +39,20 @@ type Outbox struct {
 	Safe   *safe.Safe
 	// Named is whose username that is at host, "" for the own courtyard; code
 	// not-found: nobody's who may be found.
-	Named  func(ctx context.Context, host, username string) (protocol.UID, error)
-	Clock  clock.Clock
-	Logger *slog.Logger
+	Named func(ctx context.Context, host, username string) (protocol.UID, error)
+	// RelayTime asks the relay what time it is, ms.
+	RelayTime func(ctx context.Context) (int64, error)
+	Clock     clock.Clock
+	Logger    *slog.Logger
 	// Wake is sent to whenever something new is owed; it holds one.
 	Wake chan struct{}
 	// Given counts errands that were given up, by kind.
 	Given func(kind string)
 
-	last protocol.UID // of the peer whose errand was picked last; Run's alone
+	// Run's alone: the peer whose errand was picked last; when the relay was asked for
+	// its time, ms, and how far that was ahead of this machine's.
+	last        protocol.UID
+	asked, lead int64
 }
 
 // Run sends until ctx ends. token is that of the line.

@@ -36,6 +36,10 @@ func OweReceipt(ctx context.Context, tx store.Tx, peer protocol.UID, mid protoco
 // patience is what a device has for sealing anew what it wrote before the home does.
 const patience = time.Minute
 
+// Patience is how long what came back with the right date waits for the courtyards'
+// clocks to agree with it.
+const Patience = 10 * time.Minute
+
 // Rewrite notes, in a transaction, that a letter of this home's own making has to
 // be written once more, and forgets that it was posted in envelope, unless that is
 // zero. What is being sent this moment gets another due, which is not struck out

@@ -45,8 +45,7 @@ type draft struct {
 	body       []byte
 	own        bool // with a slot for one's own devices, and put to both
 	freshlyUEK bool
-	shown      bool  // sealed to a key that their courtyard shows now, or not at all
-	earliest   int64 // ms: what it is dated with if the date would be before that
+	shown      bool // sealed to a key that their courtyard shows now, or not at all
 }
 
 // sealed is a letter on its way.
@@ -94,7 +93,6 @@ func (w *Writer) seal(ctx context.Context, d draft) (sealed, error) {
 		}
 	}
 	now, unsure := w.Date()
-	now = max(now, d.earliest)
 	if d.clock == 0 {
 		d.clock = now
 	}

@@ -35,6 +35,15 @@ func (p *Person) relayTime() int64 {
 	return clock.Millis(p.c.Clock)
 }
 
+// askTime asks for the relay's time, ms, by which letters are dated from then on.
+func (p *Person) askTime(ctx context.Context) (int64, error) {
+	info, err := p.c.Gate.Info(ctx)
+	if l := p.line(); l != nil && err == nil {
+		l.time.Store(&told{info.Time, l.now()})
+	}
+	return info.Time, err
+}
+
 // date is what letters are dated with: the relay's clock, so that a home whose
 // clock is wrong still writes letters that the relay takes. Once another courtyard
 // has found one of them to be ahead, and this machine's clock says so as well, that

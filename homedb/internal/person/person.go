@@ -179,7 +179,7 @@ func (p *Person) assemble() error {
 		Opened: p.opened}
 	p.files = &files.Files{DB: p.db, Dir: filepath.Join(c.Dir, "files"), Relay: c.Gate, Clock: c.Clock, Logger: c.Logger, Wake: make(chan struct{}, 1)}
 	p.writer = &outbox.Writer{Book: p.book, Keys: c.Keys, Random: c.Random, Username: c.Username, Date: p.date}
-	p.out = &outbox.Outbox{DB: p.db, Writer: p.writer, Log: p.log, Safe: p.safe, Named: p.named, Clock: c.Clock, Logger: c.Logger, Wake: make(chan struct{}, 1), Given: c.Counts.Given}
+	p.out = &outbox.Outbox{DB: p.db, Writer: p.writer, Log: p.log, Safe: p.safe, Named: p.named, RelayTime: p.askTime, Clock: c.Clock, Logger: c.Logger, Wake: make(chan struct{}, 1), Given: c.Counts.Given}
 	p.intake = &intake.Intake{Self: c.UID, DB: p.db, Log: p.log, Book: p.book, Ring: p.ring, Files: p.files, Clock: c.Clock, Logger: c.Logger,
 		MoreKeys: p.moreKeys, Counted: c.Counts.Letters, Grown: p.grown, Ahead: p.doubt,
 		Owed: func() { clock.Wake(p.out.Wake); clock.Wake(p.files.Wake); clock.Wake(p.heldWake) }}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/courtyard-social/courtyard/protocol"
+	"github.com/courtyard-social/courtyard/protocol/post"
 	"github.com/courtyard-social/courtyard/relay/internal/gate"
 )
 
@@ -116,17 +117,17 @@ func (w *Walls) atom(ctx context.Context, username string) (*answer, error) {
 	if a.picture != "" {
 		f.Icon = w.design.base + a.picture
 	}
-	updated := time.UnixMilli(0).UTC()
+	head, err := post.ParseHead(a.Head)
+	if err != nil {
+		return nil, &protocol.Error{Op: "wall.atom", Code: protocol.CodeInternal, Cause: err}
+	}
 	for _, i := range items {
-		if i.Updated.After(updated) {
-			updated = i.Updated
-		}
 		f.Entries = append(f.Entries, atomEntry{
 			ID: i.URL, Title: i.Title, Published: i.At.Format(time.RFC3339), Updated: i.Updated.Format(time.RFC3339),
 			Link: atomLink{Rel: "alternate", Type: "text/html", Href: i.URL}, Content: atomContent{"html", i.HTML},
 		})
 	}
-	f.Updated = updated.Format(time.RFC3339)
+	f.Updated = when(head.TS).Format(time.RFC3339)
 	raw, err := xml.Marshal(f) // signs that XML cannot carry become U+FFFD
 	if err != nil {
 		return nil, &protocol.Error{Op: "wall.atom", Code: protocol.CodeInternal, Cause: err}

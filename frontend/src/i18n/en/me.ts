@@ -195,6 +195,7 @@ export const me = {
       away: 'The friend’s courtyard does not answer, and no key is known yet.',
       decision: 'Waits for your decision about the friend’s devices.',
       file: 'A file goes up first.',
+      clock: 'The courtyard’s clock is behind; it waits for that, ten minutes at most.',
     },
     link: {
       offline: 'The websocket is not connected.',
@@ -216,7 +217,7 @@ export const me = {
     homeClosed: 'It is connected; its sealed channel to this device is not open.',
     homeAway: (since: string) => `It has been away since ${since}; letters wait at the courtyard.`,
     homeVersion: (version: string) => `Home version ${version}.`,
-    homeHolds: (messages: string) => `It holds ${messages} messages.`,
+    homeHolds: (messages: string) => `It holds ${messages}.`,
     homeFree: (free: string) => `${free} are free on its disk.`,
     network: 'This network',
     networkAsked: 'Trying what this network lets through …',

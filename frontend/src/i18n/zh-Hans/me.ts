@@ -192,6 +192,7 @@ export const me: Widened<typeof english> = {
       away: '朋友的院子没有回应，还不知道钥匙。',
       decision: '等你决定朋友的设备。',
       file: '先上传文件。',
+      clock: '院子的钟慢了；等它走准，最多十分钟。',
     },
     link: {
       offline: 'websocket 没有连接。',
@@ -213,7 +214,7 @@ export const me: Widened<typeof english> = {
     homeClosed: '已连接；到这台设备的封闭通道没有打开。',
     homeAway: (since) => `自 ${since} 起不在；信件在院子里等着。`,
     homeVersion: (version) => `家的版本 ${version}。`,
-    homeHolds: (messages) => `它存有 ${messages} 条消息。`,
+    homeHolds: (messages) => `它存有 ${messages}。`,
     homeFree: (free) => `它的磁盘还有 ${free}。`,
     network: '这个网络',
     networkAsked: '正在试这个网络让什么通过……',

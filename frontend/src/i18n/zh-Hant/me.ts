@@ -192,6 +192,7 @@ export const me: Widened<typeof english> = {
       away: '朋友的院子沒有回應，還不知道鑰匙。',
       decision: '等你決定朋友的裝置。',
       file: '先上傳檔案。',
+      clock: '院子的鐘慢了；等它走準，最多十分鐘。',
     },
     link: {
       offline: 'websocket 沒有連線。',
@@ -213,7 +214,7 @@ export const me: Widened<typeof english> = {
     homeClosed: '已連線；到這台裝置的封閉通道沒有打開。',
     homeAway: (since) => `自 ${since} 起不在；信件在院子裡等著。`,
     homeVersion: (version) => `家的版本 ${version}。`,
-    homeHolds: (messages) => `它存有 ${messages} 則訊息。`,
+    homeHolds: (messages) => `它存有 ${messages}。`,
     homeFree: (free) => `它的磁碟還有 ${free}。`,
     network: '這個網路',
     networkAsked: '正在試這個網路讓什麼通過……',

@@ -84,7 +84,7 @@ function home({ home: own, at }: Diagnosis, t: Catalogue, format: Formats): read
   return [
     own.state === 'away' ? w.homeAway(format.moment(own.since, at)) : own.channel ? w.homeOnline : w.homeClosed,
     ...(own.version === '' ? [] : [w.homeVersion(own.version)]),
-    ...(own.messages === undefined ? [] : [w.homeHolds(format.number(own.messages))]),
+    ...(own.messages === undefined ? [] : [w.homeHolds(t.home.fineMessages(own.messages, format.number(own.messages)))]),
     ...(own.free === undefined ? [] : [w.homeFree(format.bytes(own.free))]),
   ];
 }
