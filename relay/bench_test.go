@@ -100,7 +100,7 @@ func converse(b *testing.B, s *relaytest.Socket, me, friend *relaytest.Person, m
 }
 
 // processor is the time that the relay has used so far.
-func processor(b *testing.B, p *process) time.Duration {
+func processor(b testing.TB, p *process) time.Duration {
 	b.Helper()
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	must(b, err)
@@ -159,7 +159,7 @@ func BenchmarkIdle(b *testing.B) {
 }
 
 // memory is a line of the process's status, KiB.
-func memory(b *testing.B, p *process, what string) int64 {
+func memory(b testing.TB, p *process, what string) int64 {
 	b.Helper()
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	must(b, err)

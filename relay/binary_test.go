@@ -64,6 +64,7 @@ func launch(t testing.TB, data, listen string, before ...string) *process {
 	args := append(before, path, "serve", "--data", data, "--listen", listen)
 	p := &process{t: t, cmd: exec.Command(args[0], args[1:]...), data: data, stderr: &bytes.Buffer{}, ended: make(chan error, 1)}
 	p.cmd.Stderr = p.stderr
+	p.cmd.Env = append(os.Environ(), "COURTYARD_TURN=off") // they run side by side
 	out, err := p.cmd.StdoutPipe()
 	must(t, err)
 	must(t, p.cmd.Start())

@@ -26,7 +26,24 @@ type Config struct {
 	PushHost    []string `env:"COURTYARD_PUSH_HOST" placeholder:"HOST[:PORT]" help:"Push services besides those of the browsers' makers that may be used to wake people's devices, such as push.example."`
 	SpaceMiB    int64    `name:"space-mib" env:"COURTYARD_SPACE_MIB" default:"256" help:"Space of one person, MiB; one sender may fill an eighth of it."`
 	ReserveMiB  int64    `name:"reserve-mib" env:"COURTYARD_RESERVE_MIB" default:"64" help:"Disk that is left free, MiB; below it nothing more is accepted."`
-	Version     string   `kong:"-"`
+	TLSListen   string   `name:"tls-listen" env:"COURTYARD_TLS_LISTEN" placeholder:"ADDRESS" help:"Where to listen for HTTPS, and for TURN over TLS on the same port, such as :443. Empty: a proxy in front speaks HTTPS."`
+	TLSCert     string   `name:"tls-certificate" env:"COURTYARD_TLS_CERTIFICATE" type:"path" placeholder:"FILE" help:"The certificate and those that vouch for it, PEM. Read again when it changes."`
+	TLSKey      string   `name:"tls-key" env:"COURTYARD_TLS_KEY" type:"path" placeholder:"FILE" help:"The certificate's key, PEM."`
+	CallsConfig
+	Version string `kong:"-"`
+}
+
+// CallsConfig is what an operator may set about STUN and TURN.
+type CallsConfig struct {
+	Turn          string   `env:"COURTYARD_TURN" default:"auto" placeholder:"on|off|auto" help:"STUN and TURN, which calls need: on, off, or auto: on unless its ports are taken or --turn-server names another."`
+	TurnListen    []string `name:"turn-listen" env:"COURTYARD_TURN_LISTEN" placeholder:"IP[:PORT]" help:"Where to listen for STUN and TURN: one IPv4 and one IPv6 address of this machine, UDP and TCP port 3478, and UDP on the next port. Without it: what --listen and --host suggest."`
+	TurnPorts     string   `name:"turn-ports" env:"COURTYARD_TURN_PORTS" default:"49152-65535" placeholder:"FROM-TO" help:"UDP ports of what is relayed; open them in the firewall."`
+	PublicIP      []string `name:"public-ip" env:"COURTYARD_PUBLIC_IP" placeholder:"IP" help:"The address under which the internet sees this machine, where that is not its own: behind a vendor's 1:1 NAT, in a container."`
+	TurnReach     []string `name:"turn-reach" env:"COURTYARD_TURN_REACH" placeholder:"CIDR" help:"Networks besides the public internet to which TURN may relay. None by default: whoever lives here could reach what is in them, and what this machine itself serves there."`
+	TurnServer    []string `name:"turn-server" env:"COURTYARD_TURN_SERVER" placeholder:"URL" help:"Another TURN server to send people to, such as turn:turn.example:3478?transport=udp; needs --turn-secret and --turn off or auto."`
+	TurnSecret    string   `name:"turn-secret" env:"COURTYARD_TURN_SECRET" placeholder:"TEXT" help:"What that server knows as static-auth-secret (coturn's use-auth-secret). COURTYARD_TURN_SECRET_FILE names a file that holds it."`
+	TurnBandwidth int64    `name:"turn-bandwidth" env:"COURTYARD_TURN_BANDWIDTH" default:"20" placeholder:"MBIT/S" help:"What is relayed for one person at most, in both directions together. 0: no limit."`
+	TurnMonthGiB  int64    `name:"turn-month-gib" env:"COURTYARD_TURN_MONTH_GIB" default:"100" placeholder:"GIB" help:"What is relayed for one person in a calendar month at most; it crosses this machine's network twice. 0: no limit."`
 }
 
 // settled is a Config that has been checked.
@@ -39,6 +56,7 @@ type settled struct {
 	pushHosts []string
 	limits    space.Limits
 	reserve   int64
+	calls     calls
 }
 
 // Check reports the first setting that cannot be, in a sentence.
@@ -83,6 +101,12 @@ func (c *Config) settle(port string) (settled, error) {
 	}
 	if c.Database != "" && !strings.HasPrefix(c.Database, "postgres://") && !strings.HasPrefix(c.Database, "postgresql://") {
 		return s, fmt.Errorf("--database must be a postgres:// URL; SQLite needs none")
+	}
+	if (c.TLSListen == "") != (c.TLSCert == "") || (c.TLSCert == "") != (c.TLSKey == "") {
+		return s, fmt.Errorf("--tls-listen, --tls-certificate and --tls-key belong together: set all three or none")
+	}
+	if s.calls, err = c.CallsConfig.settle(); err != nil {
+		return s, err
 	}
 	s.limits, s.reserve = space.Defaults(), c.ReserveMiB<<20
 	s.limits.Person = c.SpaceMiB << 20

@@ -33,16 +33,19 @@ import (
 	"github.com/courtyard-social/courtyard/relay/internal/gate"
 	"github.com/courtyard-social/courtyard/relay/internal/handover"
 	"github.com/courtyard-social/courtyard/relay/internal/invites"
+	"github.com/courtyard-social/courtyard/relay/internal/limit"
 	"github.com/courtyard-social/courtyard/relay/internal/pairing"
 	"github.com/courtyard-social/courtyard/relay/internal/peer"
 	"github.com/courtyard-social/courtyard/relay/internal/push"
 	"github.com/courtyard-social/courtyard/relay/internal/queue"
 	"github.com/courtyard-social/courtyard/relay/internal/reach"
+	"github.com/courtyard-social/courtyard/relay/internal/share"
 	"github.com/courtyard-social/courtyard/relay/internal/signal"
 	"github.com/courtyard-social/courtyard/relay/internal/store"
 	"github.com/courtyard-social/courtyard/relay/internal/store/postgres"
 	"github.com/courtyard-social/courtyard/relay/internal/store/sqlite"
 	"github.com/courtyard-social/courtyard/relay/internal/tokens"
+	"github.com/courtyard-social/courtyard/relay/internal/turn"
 	"github.com/courtyard-social/courtyard/relay/internal/vaults"
 	"github.com/courtyard-social/courtyard/relay/internal/wall"
 	"github.com/courtyard-social/courtyard/relay/internal/web"
@@ -77,6 +80,10 @@ type Relay struct {
 	around   Surroundings
 	listener net.Listener
 	metrics  net.Listener // nil: no metrics
+	tls      *share.Port  // nil: a proxy speaks TLS
+	cert     *share.Certificate
+	sockets  []*turn.Sockets // of STUN and TURN; none: it has none
+	notes    []note          // for the operator, once everything is ready
 	dir      *datadir.Dir
 	store    *store.Store
 	counts   *admin.Counts
@@ -88,6 +95,7 @@ type Relay struct {
 	files    *files.Files
 	peers    *peer.Peers
 	walls    *wall.Walls
+	turn     *turn.Server
 	handover *handover.Handovers
 	gate     *gate.Gate
 	stopping chan struct{} // closed when Run begins to stop
@@ -128,10 +136,36 @@ func New(ctx context.Context, config Config, around Surroundings) (*Relay, error
 	if r.settled, err = config.settle(port(r.listener.Addr())); err != nil {
 		return nil, errors.Join(err, r.closeAll(true))
 	}
+	if err := errors.Join(r.takeTLS(), r.takeTurn(ctx)); err != nil {
+		return nil, errors.Join(err, r.closeAll(true))
+	}
 	if err := r.open(ctx); err != nil {
 		return nil, errors.Join(err, r.closeAll(true))
 	}
 	return r, nil
+}
+
+// note is a sentence for the operator.
+type note struct {
+	warn bool
+	text string
+}
+
+// takeTLS takes the port of HTTPS, if there is to be one, and reads its certificate.
+func (r *Relay) takeTLS() error {
+	if r.config.TLSListen == "" {
+		return nil
+	}
+	var err error
+	if r.cert, err = share.ReadCertificate(r.config.TLSCert, r.config.TLSKey, r.around.Now); err != nil {
+		return err
+	}
+	l, err := listen(r.config.TLSListen)
+	if err != nil {
+		return err
+	}
+	r.tls = share.New(limit.Connections(l, limit.HTTP, r.settled.proxies, func() { r.counts.Dropped("connection") }), r.cert.Get)
+	return nil
 }
 
 func listen(address string) (net.Listener, error) {
@@ -202,13 +236,16 @@ func (r *Relay) furnish(ctx context.Context) error {
 	})
 	told := &herald{relay: r}
 	invitations := invites.New(r.store, told, room, now)
+	if err := r.furnishTurn(ctx); err != nil {
+		return err
+	}
 	r.writer = queue.NewWriter(r.store, limits, now, room, told)
 	r.hub = signal.New(signal.Config{
 		Hosts: r.settled.hosts, Origins: r.settled.patterns(), Key: key, Space: limits.Person,
-		Store: r.store, Queue: r.writer, Elsewhere: told, Tokens: r.tokens, Counts: r.counts, Log: r.around.Log,
+		Store: r.store, Queue: r.writer, Elsewhere: told, Turn: r.turn, Tokens: r.tokens, Counts: r.counts, Log: r.around.Log,
 		Now: now, Random: r.around.Random,
 		FramesPerMinute: r.around.FramesPerMinute, SocketsPerMinute: r.around.SocketsPerMinute,
-		Present: told.Present,
+		Ring: told.Ring, Present: told.Present,
 	})
 	var err error
 	if r.push, err = push.New(ctx, push.Config{
@@ -254,6 +291,7 @@ func (r *Relay) furnish(ctx context.Context) error {
 	r.gate.Add(r.walls.Routes()...)
 	r.gate.Add(r.push.Routes()...)
 	r.gate.Add(lists.Routes()...)
+	r.gate.Add(r.turn.Routes()...)
 	r.gate.Add(queue.Keep(r.store), r.hub.Route())
 	card, err := link.NewCard(key)
 	if err != nil {
@@ -264,6 +302,23 @@ func (r *Relay) furnish(ctx context.Context) error {
 		r.gate.AddHandler(path, site)
 	}
 	return nil
+}
+
+func (r *Relay) furnishTurn(ctx context.Context) (err error) {
+	c := &r.settled.calls
+	config := turn.Config{
+		Sockets: r.sockets, Ports: c.ports, Reach: c.reach, Proxies: r.settled.proxies, Offered: r.offered(),
+		BytesPerSecond: c.perSecond, BytesPerMonth: c.perMonth,
+		Key: r.dir.Key(), Store: r.store, Log: r.around.Log, Now: r.around.Now, Random: r.around.Random,
+	}
+	if r.tls != nil {
+		config.Streams = r.tls.TURN()
+	}
+	r.turn, err = turn.New(ctx, config)
+	if err == nil {
+		r.counts.Watch(r.turn)
+	}
+	return err
 }
 
 func app(hosts []string) (*web.Site, error) {
@@ -299,10 +354,14 @@ func (r *Relay) closeAll(undo bool) error {
 	errs := []error{}
 	for _, l := range []net.Listener{r.listener, r.metrics} {
 		if l != nil {
-			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-				errs = append(errs, err)
-			}
+			errs = append(errs, unlessClosed(l.Close()))
 		}
+	}
+	if r.tls != nil {
+		errs = append(errs, unlessClosed(r.tls.Close()))
+	}
+	for _, sockets := range r.sockets {
+		errs = append(errs, sockets.Close())
 	}
 	if r.reach != nil {
 		r.reach.Close()
@@ -318,6 +377,13 @@ func (r *Relay) closeAll(undo bool) error {
 		errs = append(errs, r.dir.Close())
 	}
 	return errors.Join(errs...)
+}
+
+func unlessClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 // Close gives everything back. Not while Run is running.

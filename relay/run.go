@@ -27,11 +27,28 @@ const (
 func (r *Relay) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if err := r.turn.Start(); err != nil {
+		return err
+	}
+	for _, n := range r.notes {
+		if n.warn {
+			r.around.Log.Warn(n.text)
+		} else {
+			r.around.Log.Info(n.text)
+		}
+	}
 	var all sync.WaitGroup
-	failed := make(chan error, 2)
+	failed := make(chan error, 4)
 	server := newServer(r.gate, r.around.Log)
-	public := limit.Connections(r.listener, r.settled.proxies, func() { r.counts.Dropped("connection") })
+	public := limit.Connections(r.listener, limit.HTTP, r.settled.proxies, func() { r.counts.Dropped("connection") })
 	all.Go(func() { failed <- server.Serve(public) })
+	if r.tls != nil {
+		all.Go(func() { failed <- r.tls.Run() })
+		all.Go(func() { failed <- server.Serve(r.tls.HTTP()) })
+		if len(r.sockets) == 0 {
+			r.tls.TURN().Close() //nolint:errcheck // a channel
+		}
+	}
 	metrics := newServer(nil, r.around.Log)
 	if r.metrics != nil {
 		metrics.Handler = r.counts.Handler()
@@ -57,11 +74,14 @@ func (r *Relay) Run(ctx context.Context) error {
 	defer done()
 	shutdown := make(chan error, 1)
 	go func() { shutdown <- errors.Join(server.Shutdown(within), metrics.Shutdown(within)) }()
+	if r.tls != nil {
+		err = errors.Join(err, r.tls.Close())
+	}
 	var sockets sync.WaitGroup
 	sockets.Go(r.peers.Stop)
 	sockets.Go(r.hub.Stop)
 	sockets.Wait()
-	err = errors.Join(err, <-shutdown)
+	err = errors.Join(err, r.turn.Stop(), <-shutdown)
 	if errors.Is(err, context.DeadlineExceeded) { // somebody was too slow: not now
 		err = errors.Join(server.Close(), metrics.Close())
 	}
@@ -94,7 +114,12 @@ func (r *Relay) sweep(ctx context.Context) {
 func (r *Relay) Sweep(ctx context.Context) error {
 	r.tokens.Sweep()
 	r.push.Sweep()
-	return errors.Join(r.handover.Sweep(ctx), r.files.Sweep(ctx), r.walls.Sweep(ctx), r.peers.Start(ctx), r.store.Tidy(ctx))
+	if r.cert != nil {
+		if err := r.cert.Renew(); err != nil {
+			r.around.Log.Warn(err.Error())
+		}
+	}
+	return errors.Join(r.turn.Sweep(ctx), r.handover.Sweep(ctx), r.files.Sweep(ctx), r.walls.Sweep(ctx), r.peers.Start(ctx), r.store.Tidy(ctx))
 }
 
 // herald tells sockets what the rooms have written.
@@ -111,14 +136,22 @@ func (h *herald) Committed(jobs int)         { h.relay.counts.Committed(jobs) }
 
 func (h *herald) Dispatched(to queue.Away)              { h.relay.peers.Dispatched(to) }
 func (h *herald) Own(a protocol.Address) (string, bool) { return h.relay.peers.Own(a) }
-func (h *herald) Live(host string, raw []byte)          { h.relay.peers.Live(host, raw) }
+func (h *herald) Live(host string, to protocol.UID, raw []byte, ring, reach bool) {
+	h.relay.peers.Live(host, to, raw, ring, reach)
+}
 func (h *herald) Spend(ctx context.Context, host string, id protocol.ID, guest protocol.UID) error {
 	return h.relay.peers.Spend(ctx, host, id, guest)
 }
 
-func (h *herald) Brought(e *protocol.Envelope, raw []byte) { h.relay.hub.Live(e.To.ID, raw) }
-func (h *herald) Linked(direction string, delta int)       { h.relay.counts.Linked(direction, delta) }
-func (h *herald) Refused(code string)                      { h.relay.counts.Refused(code) }
+func (h *herald) Brought(e *protocol.Envelope, raw []byte, ring bool) {
+	if ring {
+		h.Ring(e.To.ID, e.From.ID)
+	}
+	h.relay.hub.Live(e.To.ID, raw)
+}
+func (h *herald) Ring(owner, caller protocol.UID)    { h.relay.push.Ring(owner, caller) }
+func (h *herald) Linked(direction string, delta int) { h.relay.counts.Linked(direction, delta) }
+func (h *herald) Refused(code string)                { h.relay.counts.Refused(code) }
 
 func (h *herald) Carried(sender, to protocol.UID, id protocol.ID, kept bool, by string) {
 	h.relay.hub.Event(sender, "carried", map[string]any{"id": id.String(), "to": to.String(), "kept": kept, "by": by})
@@ -155,6 +188,7 @@ func (h *herald) ChainGrew(a chain.Addition, homeGone bool) {
 	if a.Revoked != nil {
 		h.relay.tokens.Revoke(a.UID, *a.Revoked)
 		h.relay.hub.Revoke(a.UID, *a.Revoked)
+		h.relay.turn.Revoke(a.UID, *a.Revoked)
 	}
 	h.relay.hub.Event(a.UID, "chain", map[string]any{"seq": a.Seq})
 	switch {

@@ -16,15 +16,20 @@ import { characters } from './protocol/json';
 import { isProblem, Problem } from './protocol/problem';
 import type { Courtyards } from './domain/courtyards';
 import type { Diagnosis } from './domain/diagnosis';
+import type { Direct, NetworkReport } from './domain/direct';
 import { Trouble } from './domain/failure';
 import { isPublic, profileVersion, spread } from './domain/profiles';
+import { LEFT } from './domain/calls/left';
+import type { Calls } from './domain/calls/room';
+import type { Links } from './domain/peers/links';
 import type { Push } from './domain/push';
 import type { AcceptedInvite } from './domain/invites';
 import type { CardInHand } from './domain/recovery';
 import * as say from './domain/say';
 import { Session } from './domain/session';
 import { devicesOf, OUT, snapshot, STARTING } from './domain/snapshot';
-import type { Courtyard, Device, Link, Mid, Pairing, Person, RecoveryCard, State, Talk, TalkView, Uid } from './domain/types';
+import type { CallView, Courtyard, Device, Link, Mid, Pairing, Person, RecoveryCard, State, Talk, TalkView, Uid } from './domain/types';
+import type { Traffic } from './domain/traffic';
 import { revokeDevice } from './domain/upkeep';
 import type { Walls } from './domain/wall/room';
 import type { AccountRecord } from './store/schema';
@@ -49,6 +54,10 @@ class Engine implements Courtyard {
   #session: Session | undefined;
   #push: Promise<Push> | undefined;
   #walls: Promise<Walls> | undefined;
+  #calls: Promise<Calls> | undefined;
+  #callsNow: Calls | undefined;
+  #aside: Promise<Links> | undefined;
+  #direct: Promise<Direct> | undefined;
   #state: State | undefined = STARTING;
   #ready = false;
   #told = true;
@@ -149,10 +158,31 @@ class Engine implements Courtyard {
     this.#changed();
     this.#push = undefined;
     this.#walls = undefined;
+    session.signalled = (event) => {
+      (event.kind === 'call' ? this.calls() : this.#links(session)).then((room) => { room.heard(event); }).catch(session.shrug);
+    };
+    this.#direct = undefined;
+    // A call of which the page has ended has no note yet.
+    session.store.setting(LEFT).then((left) => (left === undefined ? undefined : this.calls())).catch(session.shrug);
     // Loaded beside the first screen, not before it.
     this.notifications().catch(session.shrug);
     this.wall().catch(session.shrug);
+    this.#beside(session).catch(session.shrug);
     return session;
+  }
+
+  /** What goes past the courtyard ends with the account. */
+  #hangUp(session: Session): void {
+    for (const room of [this.#calls, this.#aside, this.#direct]) room?.then((each) => { each.stop(); }, session.shrug);
+    this.#calls = this.#callsNow = this.#aside = this.#direct = undefined;
+  }
+
+  #beside(session: Session): Promise<Direct> {
+    this.#direct ??= import('./domain/direct').then(({ Direct }) => Direct.attend(this, session)).catch((error: unknown) => {
+      this.#direct = undefined; // it did not load, and is asked for again
+      throw error;
+    });
+    return this.#direct;
   }
 
   get #has(): Store {
@@ -266,6 +296,7 @@ class Engine implements Courtyard {
       // Without the vault there is nothing to show; the card is still in the person's hand.
       this.#session = undefined;
       this.#push?.then((push) => { push.stop(); }, session.shrug);
+      this.#hangUp(session);
       await session.stop();
       this.#changed();
       throw error;
@@ -278,6 +309,7 @@ class Engine implements Courtyard {
     // While the courtyard still knows this device.
     await this.notifications().then((push) => push.leave()).catch(session.shrug);
     await leave(session);
+    this.#hangUp(session);
     session.tabs.say({ what: 'out' });
     this.#session = undefined;
     this.#card = undefined;
@@ -294,7 +326,10 @@ class Engine implements Courtyard {
   // ---- conversations -------------------------------------------------------------------------------------------------------
 
   async open(peer: Uid): Promise<TalkView> {
-    return (await this.#in()).talks.open(peer);
+    const session = await this.#in();
+    const view = await session.talks.open(peer);
+    this.#links(session).then((links) => { links.opened(peer); }).catch(session.shrug);
+    return view;
   }
 
   draft(peer: Uid, text: string): void {
@@ -309,8 +344,8 @@ class Engine implements Courtyard {
     return say.send(await this.#in(), peer, text, reply);
   }
 
-  async sendPhoto(peer: Uid, file: Blob, caption: string, reply?: Mid): Promise<Mid> {
-    return say.sendPhoto(await this.#in(), peer, file, caption, reply);
+  async sendPhoto(peer: Uid, file: Blob, caption: string, reply?: Mid, full?: boolean): Promise<Mid> {
+    return say.sendPhoto(await this.#in(), peer, file, caption, reply, full);
   }
 
   async edit(peer: Uid, mid: Mid, text: string): Promise<void> {
@@ -415,9 +450,20 @@ class Engine implements Courtyard {
     return (await import('./domain/diagnosis')).diagnose(session);
   }
 
+  async network(fresh: boolean): Promise<NetworkReport> {
+    const session = await this.#in();
+    await session.greeted().catch(session.shrug); // without a connection little can be known, and that is said
+    return (await this.#beside(session)).report(fresh);
+  }
+
   async courtyards(): Promise<Courtyards> {
     const session = await this.#in();
     return new (await import('./domain/courtyards')).Courtyards(session);
+  }
+
+  async traffic(): Promise<Traffic> {
+    const session = await this.#in();
+    return (await import('./domain/traffic')).traffic(session);
   }
 
   async setFindable(yes: boolean): Promise<void> {
@@ -433,6 +479,11 @@ class Engine implements Courtyard {
       throw error;
     }
     if (!yes) await note(false);
+  }
+
+  async setRelayed(yes: boolean): Promise<void> {
+    const session = await this.#greeted();
+    await session.vault.note((data) => ({ ...data, settings: { ...data.settings, relayed: yes } }));
   }
 
   async makeCard(): Promise<RecoveryCard> {
@@ -456,6 +507,27 @@ class Engine implements Courtyard {
   async notifications(): Promise<Push> {
     const session = await this.#in();
     return (this.#push ??= import('./domain/push').then(({ Push }) => Push.attend(this, session)));
+  }
+
+  get call(): CallView | undefined {
+    return this.#callsNow?.view;
+  }
+
+  async calls(): Promise<Calls> {
+    const session = await this.#in();
+    this.#calls ??= import('./domain/calls/room').then(async ({ Calls }) => (this.#callsNow = await Calls.attend(session))).catch((error: unknown) => {
+      this.#calls = undefined; // it did not load, and is asked for again
+      throw error;
+    });
+    return this.#calls;
+  }
+
+  #links(session: Session): Promise<Links> {
+    this.#aside ??= import('./domain/peers/links').then(({ Links }) => Links.attend(session)).catch((error: unknown) => {
+      this.#aside = undefined; // likewise
+      throw error;
+    });
+    return this.#aside;
   }
 
   async wall(): Promise<Walls> {

@@ -9,7 +9,7 @@ import { freePort, TestRelay } from './platform/testrelay';
 
 vi.setConfig({ testTimeout: 120_000 });
 
-const words: NotifyWords = { one: 'New message', many: '{n} new messages', friend: 'Friends', tested: 'Test' };
+const words: NotifyWords = { one: 'New message', many: '{n} new messages', friend: 'Friends', call: 'Calls', tested: 'Test' };
 
 let relay: TestRelay;
 let owner: Player;

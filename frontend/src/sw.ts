@@ -86,7 +86,7 @@ const DATABASE = 'courtyard';
 const UID = /^[\w-]{43}$/;
 
 interface Push {
-  readonly kind: 'chat' | 'friend' | 'test';
+  readonly kind: 'chat' | 'friend' | 'call' | 'test';
   /** who wrote */
   readonly uid: string | undefined;
   /** letters since this device was last connected; 0 where the app counts them itself */
@@ -96,7 +96,7 @@ interface Push {
 /** As domain/push.ts leaves it. */
 interface Setting {
   readonly origin: string;
-  readonly words: { readonly one: string; readonly many: string; readonly friend: string; readonly tested: string };
+  readonly words: { readonly one: string; readonly many: string; readonly friend: string; readonly call?: string; readonly tested: string };
   readonly endpoint?: string;
   readonly auth?: string;
   readonly key?: Uint8Array<ArrayBuffer>;
@@ -138,18 +138,20 @@ async function woken(push: Push): Promise<void> {
 /** A page that nobody looks at has seen that something came. */
 async function told(data: Readonly<Record<string, unknown>>): Promise<void> {
   if ((await pages()).some(({ visibilityState }) => visibilityState === 'visible')) return;
-  await show({ kind: data['kind'] === 'friend' ? 'friend' : 'chat', uid: uidIn(data['uid']), n: 0 });
+  await show({ kind: kindIn(data['kind']), uid: uidIn(data['uid']), n: 0 });
 }
 
 async function show({ kind, uid, n }: Push): Promise<void> {
   const { setting, name, unread } = await known(uid);
   const words = setting?.words ?? { one: 'New message', many: '{n} new messages', friend: 'New message', tested: 'New message' };
   const options = {
-    body: kind === 'test' ? words.tested : kind === 'friend' ? words.friend : n > 1 ? words.many.replace('{n}', String(n)) : words.one,
+    body: kind === 'test' ? words.tested : kind === 'friend' ? words.friend : kind === 'call' ? (words.call ?? words.one) : n > 1 ? words.many.replace('{n}', String(n)) : words.one,
     // One for each conversation; a newer one takes its place and is heard.
     tag: kind === 'test' ? 'test' : (uid ?? 'other'), renotify: true,
+    // Who calls is shown until one has looked, or the next thing they write takes its place.
+    requireInteraction: kind === 'call',
     icon: `${BASE}icon-192.png`,
-    data: { to: kind === 'test' ? '#/me/notifications' : kind === 'friend' || uid === undefined ? '#/friends' : `#/chats/${uid}`, n },
+    data: { to: kind === 'test' ? '#/me/notifications' : kind === 'friend' || uid === undefined ? '#/friends' : `#/chats/${uid}`, n: kind === 'call' ? 0 : n },
   };
   await self.registration.showNotification(name ?? 'Courtyard', options);
   if (!('setAppBadge' in navigator)) return;
@@ -190,7 +192,7 @@ function readPush(data: PushMessageData | null): Push {
   const kind = push['kind'];
   const n = push['n'];
   return {
-    kind: kind === 'friend' || kind === 'test' ? kind : 'chat', uid: uidIn(push['uid']),
+    kind: kind === 'test' ? kind : kindIn(kind), uid: uidIn(push['uid']),
     n: typeof n === 'number' && Number.isSafeInteger(n) && n > 0 ? n : 1,
   };
 }
@@ -203,6 +205,10 @@ function parsed(data: PushMessageData | null): Readonly<Record<string, unknown>>
   } catch {
     return {};
   }
+}
+
+function kindIn(kind: unknown): 'chat' | 'friend' | 'call' {
+  return kind === 'friend' || kind === 'call' ? kind : 'chat';
 }
 
 function uidIn(text: unknown): string | undefined {

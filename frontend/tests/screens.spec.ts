@@ -28,7 +28,7 @@ const ways =
 /** Screens of somebody who is signed in, by what stands behind `#/`. */
 const rooms = [
   'chats', 'new', 'wall', 'wall/write', 'wall/follow', 'wall/following', 'friends', 'friends/invite', 'friends/code', 'friends/scan', 'friends/name', 'me', 'me/profile', 'me/devices',
-  'me/add', 'me/card', 'me/home', 'me/pair', 'me/household', 'me/install', 'me/notifications', 'me/language', 'me/theme', 'me/space', 'me/courtyards', 'me/diagnostics', 'me/about', 'me/leave',
+  'me/add', 'me/card', 'me/home', 'me/pair', 'me/household', 'me/install', 'me/notifications', 'me/language', 'me/theme', 'me/space', 'me/courtyards', 'me/traffic', 'me/diagnostics', 'me/about', 'me/leave',
 ] as const;
 
 const yard = useCourtyard();

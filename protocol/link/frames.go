@@ -43,6 +43,8 @@ type Request struct {
 	Env json.RawMessage `json:"env,omitempty"` // put, live
 	// Quiet: nobody need be woken for it (section 16); put
 	Quiet bool `json:"quiet,omitempty"`
+	// Ring: it begins a call, and wakes devices that sleep (section 16); live
+	Ring bool `json:"ring,omitempty"`
 
 	UID     protocol.UID      `json:"uid,omitempty"` // chain, spend
 	At      int               `json:"at,omitempty"`  // chain: seq of the first record

@@ -7,7 +7,7 @@ import (
 	"github.com/courtyard-social/courtyard/protocol"
 )
 
-// Body is one of the structs of this file, or Unknown.
+// Body is one of the structs of this file and call.go, or Unknown.
 type Body interface {
 	check() string
 }
@@ -298,6 +298,12 @@ func ParseBody(envelopeType, kind string, raw []byte) (Body, error) {
 		return parse[Stale](raw)
 	case "live/" + KindTyping, "live/" + KindHere:
 		return parse[Live](raw)
+	case "live/" + KindPeer:
+		return parse[Peer](raw)
+	case "live/" + KindCall:
+		return parse[Call](raw)
+	case "chat/" + KindCall:
+		return parse[Called](raw)
 	}
 	var u Unknown
 	err := protocol.DecodeOpen(raw, &u.Raw, maxDepth)

@@ -30,6 +30,8 @@ const (
 	KindStale   = "stale"   // receipt
 	KindTyping  = "typing"  // live
 	KindHere    = "here"    // live
+	KindPeer    = "peer"    // live
+	KindCall    = "call"    // live: a call under way; chat: the note of one that is over
 )
 
 // Bounds (section 8). Characters are Unicode code points.
@@ -45,6 +47,13 @@ const (
 	MaxSide      = 20_000
 	MaxItems     = 500 // in one receipt
 	MaxFile      = 20 << 20
+	MaxSDP       = 16 << 10 // bytes
+	MaxCandidate = 256      // bytes
+	// MaxCandidates bounds those of one letter.
+	MaxCandidates = 16
+	// MaxSeconds of a call is a day: nobody is believed to have spoken longer.
+	MaxSeconds   = 24 * 60 * 60
+	maxSDPMid    = 16
 	maxMediaType = 64
 	maxMeta      = 4 << 10
 	maxBody      = 64 << 10

@@ -27,7 +27,7 @@ type Program struct {
 
 const (
 	// Patience is how long a program may take to be ready, and to answer.
-	Patience     = 60 * time.Second
+	Patience     = time.Minute
 	stopPatience = 15 * time.Second
 	quitPatience = 5 * time.Second
 )

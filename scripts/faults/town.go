@@ -9,14 +9,13 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/courtyard-social/courtyard/scripts/crowd"
+	"github.com/courtyard-social/courtyard/scripts/netns"
 )
 
 const (
@@ -30,6 +29,7 @@ const (
 // one of the courtyard's programs.
 type machine struct {
 	name, address string
+	space         netns.Space
 	disk          string // a small file system
 	log           string
 	ready         string
@@ -41,50 +41,28 @@ type machine struct {
 	peak float64        // guarded by mu; bytes, of all its processes
 }
 
-// run runs a command of the system, which says why it fails.
-func run(ctx context.Context, name string, args ...string) error {
-	if out, err := exec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
-	}
-	return nil
-}
-
-func ip(ctx context.Context, line string) error { return run(ctx, "ip", strings.Fields(line)...) }
-
 // bridge makes the network that all machines hang on, and people's addresses in it.
 func bridge(ctx context.Context) error {
-	for _, line := range []string{"link set lo up", "link add town type bridge", "addr add " + ownAddress + "/16 dev town", "link set town up"} {
-		if err := ip(ctx, line); err != nil {
-			return err
-		}
-	}
-	return nil
+	return netns.IP(ctx, "link set lo up", "link add town type bridge", "addr add "+ownAddress+"/16 dev town", "link set town up")
 }
 
 // newMachine plugs in a machine with an empty disk.
 func newMachine(ctx context.Context, h *history, dir, name, address string) (*machine, error) {
 	m := &machine{name: name, address: address, disk: filepath.Join(dir, name), log: filepath.Join(dir, name+".log"), history: h}
-	for _, line := range []string{
-		"netns add " + name,
-		"link add " + name + " type veth peer name cable netns " + name,
-		"link set " + name + " master town up",
-		"-n " + name + " addr add " + address + "/16 dev cable",
-		"-n " + name + " link set cable up",
-		"-n " + name + " link set lo up",
-	} {
-		if err := ip(ctx, line); err != nil {
-			return nil, err
-		}
+	var err error
+	if m.space, err = netns.New(ctx, name); err != nil {
+		return nil, err
+	}
+	if err := netns.IP(ctx, "link add "+name+" type veth peer name cable netns "+name, "link set "+name+" master town up"); err != nil {
+		return nil, err
+	}
+	if err := m.space.IP(ctx, "addr add "+address+"/16 dev cable", "link set cable up"); err != nil {
+		return nil, err
 	}
 	if err := os.Mkdir(m.disk, 0o700); err != nil {
 		return nil, err
 	}
 	return m, syscall.Mount("tmpfs", m.disk, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", diskBytes))
-}
-
-// inside is a command line that runs on the machine.
-func (m *machine) inside(line ...string) []string {
-	return append([]string{"nsenter", "--net=/run/netns/" + m.name, "--"}, line...)
 }
 
 // on starts the program unless it runs, again and again until it does: a full disk
@@ -93,7 +71,7 @@ func (m *machine) on(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for m.prog == nil {
-		p, err := crowd.Start(ctx, m.log, m.ready, m.inside(m.line...)...)
+		p, err := crowd.Start(ctx, m.log, m.ready, m.space.Inside(m.line...)...)
 		if err == nil {
 			m.prog = p
 			m.history.add(entry{Who: m.name, What: wasStarted, Note: fmt.Sprint(p.PID())})
@@ -227,7 +205,7 @@ func open(ctx context.Context, dir, bin string, h *history, n int) (*town, error
 		return t, err
 	}
 	ca := filepath.Join(dir, "ca.pem")
-	authority, err := newAuthority(ca)
+	authority, err := crowd.NewAuthority("scripts/chaos", ca)
 	if err != nil {
 		return t, err
 	}
@@ -245,7 +223,7 @@ func open(ctx context.Context, dir, bin string, h *history, n int) (*town, error
 	return t, nil
 }
 
-func (t *town) build(ctx context.Context, a *authority, number int) (*house, error) {
+func (t *town) build(ctx context.Context, a *crowd.Authority, number int) (*house, error) {
 	relay, home := fmt.Sprintf("relay%d", number), fmt.Sprintf("home%d", number)
 	address := fmt.Sprintf("10.77.1.%d", number)
 	y := &house{Yard: &crowd.Yard{URL: "https://" + address, Relay: filepath.Join(t.bin, "courtyard-relay"), Home: filepath.Join(t.bin, "courtyard-home"), Caller: t.caller}}
@@ -257,7 +235,7 @@ func (t *town) build(ctx context.Context, a *authority, number int) (*house, err
 		return nil, err
 	}
 	path := func(end string) string { return filepath.Join(t.dir, relay+"."+end) }
-	if err := a.issue(address, path("pem"), path("key")); err != nil {
+	if err := a.Issue(address, path("pem"), path("key")); err != nil {
 		return nil, err
 	}
 	if y.clock, err = os.OpenFile(path("clock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
@@ -275,7 +253,7 @@ func (t *town) build(ctx context.Context, a *authority, number int) (*house, err
 	if err != nil {
 		return nil, err
 	}
-	y.front, err = crowd.Start(ctx, path("front.log"), "front ready", y.relay.inside(self, "front", address+":443", "127.0.0.1:8787", path("pem"), path("key"))...)
+	y.front, err = crowd.Start(ctx, path("front.log"), "front ready", y.relay.space.Inside(self, "front", address+":443", "127.0.0.1:8787", path("pem"), path("key"))...)
 	if err != nil {
 		return nil, err
 	}
@@ -293,7 +271,7 @@ func (t *town) caller() *http.Client {
 	t.callers++
 	address := fmt.Sprintf("10.77.3.%d", t.callers)
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}, Timeout: 5 * time.Second}
-	if err := ip(context.Background(), "addr add "+address+"/16 dev town"); err != nil {
+	if err := netns.IP(context.Background(), "addr add "+address+"/16 dev town"); err != nil {
 		t.history.add(entry{What: wasTrouble, Note: err.Error()})
 	}
 	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: dialer.DialContext, TLSHandshakeTimeout: 5 * time.Second}}
@@ -321,7 +299,7 @@ func (t *town) keep(ctx context.Context) error {
 	var errs []error
 	relays, homes := t.machines()
 	for _, m := range append(relays, homes...) {
-		errs = append(errs, run(ctx, "cp", "-a", m.disk, m.disk+"-disk"))
+		errs = append(errs, netns.Run(ctx, "cp", "-a", m.disk, m.disk+"-disk"))
 	}
 	return errors.Join(errs...)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/courtyard-social/courtyard/scripts/crowd"
+	"github.com/courtyard-social/courtyard/scripts/netns"
 )
 
 // play makes the faults of a plan come and go, and returns when all are over.
@@ -55,7 +56,6 @@ func (t *town) befall(ctx context.Context, f fault) error {
 	}
 	// The end must come even if the run is given up.
 	rest := context.WithoutCancel(ctx)
-	system := func(line string) func() error { return func() error { return ip(rest, line) } }
 	switch f.Kind {
 	case kill:
 		return both(func() error { return m.off((*crowd.Program).Kill) }, func() error { return m.on(ctx) })
@@ -64,13 +64,16 @@ func (t *town) befall(ctx context.Context, f fault) error {
 	case freeze:
 		return both(func() error { return m.signal(syscall.SIGSTOP) }, func() error { return m.signal(syscall.SIGCONT) })
 	case down:
-		return both(system("link set "+m.name+" down"), system("link set "+m.name+" up"))
+		cable := func(state string) func() error {
+			return func() error { return netns.IP(rest, "link set "+m.name+" "+state) }
+		}
+		return both(cable("down"), cable("up"))
 	case cut:
 		other, there := t.find(f.Other)
-		route := "-n " + m.name + " route %s blackhole " + other.address + "/32"
+		route := func(change string) error { return m.space.IP(rest, "route "+change+" blackhole "+other.address+"/32") }
 		// A connection that is open would be found to be silent only after a minute; one
 		// that ends now has the relay look for another way.
-		return both(func() error { return errors.Join(ip(rest, fmt.Sprintf(route, "add")), there.spoil("reset")) }, system(fmt.Sprintf(route, "del")))
+		return both(func() error { return errors.Join(route("add"), there.spoil("reset")) }, func() error { return route("del") })
 	case reset:
 		return y.spoil("reset")
 	case half:

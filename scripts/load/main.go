@@ -26,6 +26,7 @@ type bench struct {
 	dir   string // for data, removed at the end
 	table table  // what is measured in general
 	hubs  table  // relay and other servers, side by side
+	turns table  // likewise, of TURN
 }
 
 // part is one group of lines of the table.
@@ -45,6 +46,8 @@ var parts = []part{
 	{"idle", (*bench).idle},
 	{"backlog", (*bench).backlog},
 	{"hub", (*bench).hub},
+	{"turn", (*bench).turn},
+	{"ways", (*bench).ways},
 	{"size", (*bench).sizes},
 }
 
@@ -52,6 +55,9 @@ func main() {
 	quick := flag.Bool("quick", false, "a short run, rougher figures")
 	only := flag.String("only", "", "some parts: "+names())
 	flag.Parse()
+	if *only == "" {
+		*only = strings.Join(flag.Args(), ",")
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *quick, *only); err != nil {
@@ -100,7 +106,7 @@ func run(ctx context.Context, quick bool, only string) (err error) {
 		return err
 	}
 	fmt.Printf("%s; load before %s, after %s\n\n", machine.text, machine.load, after)
-	for _, t := range []table{b.table, b.hubs} {
+	for _, t := range []table{b.table, b.hubs, b.turns} {
 		if len(t.rows) > 0 {
 			fmt.Println(t.String())
 		}

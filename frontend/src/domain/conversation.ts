@@ -9,12 +9,13 @@ import type { Json } from '../protocol/json';
 import { readBody, type BodyOf, type FileRef, type Said } from '../protocol/message';
 import { isProblem } from '../protocol/problem';
 import { compareEvents, type LogEvent } from './event';
-import type { Failure, Mid, Tick, Uid } from './types';
+import type { Failure, Message, Mid, Tick, Uid } from './types';
 
 /** A message as derived; the view adds what only a screen has (URLs, names, words about waiting). */
 export interface Shown {
   readonly event: LogEvent;
-  readonly kind: 'text' | 'photo' | 'deleted' | 'unknown';
+  readonly kind: 'text' | 'photo' | 'call' | 'deleted' | 'unknown';
+  readonly call?: Message['call'];
   readonly text: string;
   /** the whole of a long text */
   readonly file: FileRef | undefined;
@@ -67,6 +68,10 @@ export function derive(event: LogEvent, touches: readonly LogEvent[]): Shown {
       event, kind: 'photo', text: edit?.text ?? text, file: undefined, photo: { file, width, height, thumb },
       reply: replyOf(reply), edited: edit !== undefined, reactions,
     };
+  }
+  if (said.type === 'chat' && said.kind === 'call') {
+    const { media, result, seconds } = said.body;
+    return { event, kind: 'call', call: { media, result, seconds }, text: '', file: undefined, photo: undefined, reply: undefined, edited: false, reactions };
   }
   return { event, kind: 'unknown', text: '', file: undefined, photo: undefined, reply: undefined, edited: false, reactions };
 }

@@ -64,7 +64,7 @@ export class Doorway implements ConnectionListener {
     if (link !== 'online') {
       api.token = '';
       this.#rows = [];
-      homeLink.reachable = false;
+      homeLink.pause();
       presence.leave();
     }
     this.#stands({ link });
@@ -205,7 +205,7 @@ export class Doorway implements ConnectionListener {
     this.#stands({ home: { state, since } });
     if (state !== 'none' && !this.#session.home) await chains.fetch(self.id);
     // A home that went and came back knows nothing of the old session.
-    if (state === 'online' && homeLink.open) homeLink.restart();
+    if (state === 'online' && homeLink.linked) homeLink.restart();
     homeLink.reachable = state === 'online';
     talks.refresh();
   }

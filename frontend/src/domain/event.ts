@@ -72,6 +72,7 @@ export function roleOf(event: { type: string; kind: string; body: unknown }): Ro
   switch (event.kind) {
     case 'text':
     case 'photo':
+    case 'call':
       return { as: 'shown' };
     case 'edit':
     case 'delete':

@@ -18,6 +18,8 @@
  * - `card-unknown`: the card is of no account under its address; `card-elsewhere`: the address is another courtyard's
  * - `courtyard-own`: it is one's own courtyard
  * - `wall-altered`: a wall does not prove itself to be its author's; `wall-lost`: an own post is not on the wall any more
+ * - `microphone-denied`, `camera-denied`: the person or the browser does not allow it; `microphone-none`, `camera-none`: there is none to use
+ * - `calls-unsupported`: this browser makes no connections to others; `call-under-way`: one call at a time
  */
 
 import { Problem } from '../protocol/problem';
@@ -27,6 +29,7 @@ export type EngineCode =
   | 'offline' | 'photo-unreadable' | 'photo-large' | 'name-empty' | 'name-long' | 'text-long' | 'words-long'
   | 'handle-bad' | 'not-friend' | 'self' | 'account-exists' | 'account-none' | 'card-exists'
   | 'home-none' | 'fork' | 'file-missing' | 'unsupported' | 'elsewhere' | 'cancelled' | 'courtyard-refused' | 'host-bad' | 'wall-altered' | 'wall-lost'
+  | 'microphone-denied' | 'microphone-none' | 'camera-denied' | 'camera-none' | 'calls-unsupported' | 'call-under-way'
   | 'card-unknown' | 'card-elsewhere' | 'courtyard-own';
 
 export class Trouble extends Error implements Failure {

@@ -1,35 +1,52 @@
 /**
  * The sealed channel to the own home (protocol section 11): opened when the home is there, opened again when either
- * side lost it, and what is asked over it. The relay passes it on and can read none of it.
+ * side lost it, and what is asked over it. The relay passes it on and can read none of it. While there is a shorter way to
+ * the home (section 17) what is asked goes there; what finds no answer on it is asked here again.
  */
 
 import type { Platform } from '../platform/platform';
 import { b64, equal, utf8, type Bytes } from '../protocol/bytes';
 import { encodeEnvelope, makeHeader, type Envelope } from '../protocol/envelope';
 import type { ChainDevice } from '../protocol/ident';
-import { isObject, parseJson, type JsonObject } from '../protocol/json';
+import { isObject, parseJson, type Json, type JsonObject } from '../protocol/json';
 import { LinkInitiator, parseLink, type LinkChannel, type LinkMessage } from '../protocol/link';
 import { isProblem, Problem, wireCode } from '../protocol/problem';
 import { readParams } from '../platform/api';
 import { Trouble } from './failure';
 import type { Self } from './self';
+import type { HomePath } from './types';
 
 const PLAINTEXT_LIMIT = 64 * 1024;
 const OPENING = 10_000;
 const ANSWER = 20_000;
+/** The shorter way has said nothing for so long, though asked. */
+const SILENCE = 5_000;
 /** of an envelope of type `link` */
 const LASTS = 30_000;
 const PAUSE = 3_000;
 const TRIES = 3;
 const REMEMBERED = 64;
 
+/** A shorter way to the same home (direct.ts), whose other end answers as the link's does. */
+export interface Bypass {
+  readonly path: Exclude<HomePath, 'courtyard'>;
+  /** False where it is not open. */
+  send(text: string): boolean;
+  /** It was asked and says nothing: it is of no use any more. */
+  silent(): void;
+}
+
 interface Asked {
   readonly method: string;
   readonly params: JsonObject;
+  /** goes over the link, whatever else there is */
+  readonly linked: boolean;
   readonly resolve: (answer: JsonObject) => void;
   readonly reject: (error: Error) => void;
   readonly cancel: () => void;
   tries: number;
+  /** waits for an answer by the shorter way */
+  bypassed: boolean;
 }
 
 export interface HomeLinkSurroundings {
@@ -50,10 +67,12 @@ export class HomeLink {
   #reachable = false;
   #opening: LinkInitiator | undefined;
   #channel: LinkChannel | undefined;
+  #bypass: Bypass | undefined;
   #failures = 0;
   #next = 1;
   readonly #asked = new Map<number, Asked>();
   #cancelTimer: () => void = () => undefined;
+  #cancelSilence: (() => void) | undefined;
   /** ids of the newest frames, to know a refusal of one */
   readonly #sent = new Set<string>();
   /** frames are opened in the order they came */
@@ -63,17 +82,42 @@ export class HomeLink {
     this.#around = around;
   }
 
+  /** The home can be asked, whichever way. */
   get open(): boolean {
+    return this.linked || this.#bypass !== undefined;
+  }
+
+  /** The sealed channel stands. */
+  get linked(): boolean {
     return this.#channel !== undefined;
+  }
+
+  /** How what is asked now goes. */
+  get path(): HomePath {
+    return this.#bypass?.path ?? 'courtyard';
+  }
+
+  /** From now on everything goes there, until it is taken away: then what has no answer yet is asked again here. */
+  set bypass(bypass: Bypass | undefined) {
+    this.#bypass = bypass;
+    this.#cancelSilence?.();
+    this.#cancelSilence = undefined;
+    for (const [id, asked] of this.#asked) if (asked.bypassed) this.#sendAsked(id);
   }
 
   /** Whether the relay says that the home is connected, and we are. */
   set reachable(reachable: boolean) {
-    if (this.#reachable === reachable) return;
+    if (reachable && this.#reachable) return;
     this.#reachable = reachable;
     this.#failures = 0;
     if (reachable) this.#dial();
     else this.#close(true);
+  }
+
+  /** The own connection broke: what has been asked waits for the next one, for as long as it would wait for an answer. */
+  pause(): void {
+    this.#reachable = false;
+    this.#close(false);
   }
 
   /** The home connected anew: it knows nothing of the old session. */
@@ -84,22 +128,40 @@ export class HomeLink {
 
   /** Throws `home-away` when there is no answer, or the home's own code. Only for what may be asked twice. */
   ask(method: string, params: JsonObject = {}): Promise<JsonObject> {
+    return this.#ask(method, params, false);
+  }
+
+  /** Likewise, and it is the sealed channel that carries it: for what has to be vouched for by it. */
+  askLinked(method: string, params: JsonObject): Promise<JsonObject> {
+    return this.#ask(method, params, true);
+  }
+
+  #ask(method: string, params: JsonObject, linked: boolean): Promise<JsonObject> {
     return new Promise((resolve, reject) => {
-      if (!this.#reachable) {
+      if (!this.#reachable && (linked || !this.#bypass)) {
         reject(new Problem('home-away'));
         return;
       }
       const id = this.#next++;
       const cancel = this.#around.platform.after(ANSWER, () => {
+        const bypassed = this.#asked.get(id)?.bypassed;
         this.#asked.delete(id);
         reject(new Problem('home-away'));
         // Silence means that the home has forgotten the session, or is gone without a word.
-        this.restart();
+        if (bypassed !== true) this.restart();
       });
-      this.#asked.set(id, { method, params, resolve, reject, cancel, tries: 0 });
+      this.#asked.set(id, { method, params, linked, resolve, reject, cancel, tries: 0, bypassed: false });
       this.#sendAsked(id);
       if (!this.#channel && !this.#opening) this.#dial();
     });
+  }
+
+  /** What came by the shorter way. */
+  hear(text: string): void {
+    this.#heard(parseJson(text, { bytes: PLAINTEXT_LIMIT, depth: 12 }));
+    this.#cancelSilence?.();
+    this.#cancelSilence = undefined;
+    this.#listen();
   }
 
   /** An envelope of type `link` that came for this device. */
@@ -121,6 +183,7 @@ export class HomeLink {
   }
 
   stop(): void {
+    this.bypass = undefined;
     this.#reachable = false;
     this.#close(true);
   }
@@ -163,7 +226,7 @@ export class HomeLink {
     this.#channel = channel;
     this.#failures = 0;
     this.#cast(finish);
-    for (const id of this.#asked.keys()) this.#sendAsked(id);
+    for (const [id, asked] of this.#asked) if (!asked.bypassed) this.#sendAsked(id);
     this.#around.opened();
   }
 
@@ -173,7 +236,10 @@ export class HomeLink {
       return;
     }
     if (message.kind !== 'frame') return;
-    const value = parseJson(channel.open(message), { bytes: PLAINTEXT_LIMIT, depth: 12 });
+    this.#heard(parseJson(channel.open(message), { bytes: PLAINTEXT_LIMIT, depth: 12 }));
+  }
+
+  #heard(value: Json): void {
     if (!isObject(value)) throw new Problem('session-bad', { reason: 'frame' });
     const { id, m, p, r, e } = value;
     if (typeof m === 'string') {
@@ -192,7 +258,11 @@ export class HomeLink {
 
   #sendAsked(id: number): void {
     const asked = this.#asked.get(id);
-    if (!asked || !this.#channel) return;
+    if (!asked) return;
+    const text = JSON.stringify({ id, m: asked.method, p: asked.params });
+    asked.bypassed = !asked.linked && this.#bypass?.send(text) === true;
+    if (asked.bypassed) this.#listen();
+    if (asked.bypassed || !this.#channel) return;
     if (++asked.tries > TRIES) {
       this.#asked.delete(id);
       asked.cancel();
@@ -200,12 +270,21 @@ export class HomeLink {
       return;
     }
     try {
-      this.#cast(this.#channel.seal(utf8(JSON.stringify({ id, m: asked.method, p: asked.params }))));
+      this.#cast(this.#channel.seal(utf8(text)));
     } catch (error) {
       this.#asked.delete(id);
       asked.cancel();
       asked.reject(error instanceof Error ? error : new Trouble('offline'));
     }
+  }
+
+  /** As long as something waits for it, the shorter way may not be silent for long. Whatever it says counts. */
+  #listen(): void {
+    if (![...this.#asked.values()].some(({ bypassed }) => bypassed)) return;
+    this.#cancelSilence ??= this.#around.platform.after(SILENCE, () => {
+      this.#cancelSilence = undefined;
+      this.#bypass?.silent();
+    });
   }
 
   #cast(data: Bytes): void {
@@ -240,11 +319,12 @@ export class HomeLink {
     this.#channel = undefined;
     this.#opening = undefined;
     if (!forGood) return;
-    for (const asked of this.#asked.values()) {
+    for (const [id, asked] of this.#asked) {
+      if (asked.bypassed) continue;
+      this.#asked.delete(id);
       asked.cancel();
       asked.reject(new Problem('home-away'));
     }
-    this.#asked.clear();
   }
 }
 

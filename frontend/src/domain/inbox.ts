@@ -34,7 +34,8 @@ export interface InboxSurroundings {
   profile(event: LogEvent, said: Extract<Said, { kind: 'profile' }>): Promise<void>;
   /** one of our letters could not be opened; this is what to seal to */
   stale(peer: Uid, envelopeId: string, uek: Signed): Promise<void>;
-  live(peer: Uid, kind: 'typing' | 'here'): void;
+  /** what is never queued, from somebody else */
+  live(event: LogEvent): void;
   /** own daily keys may be missing here; true if there are new ones now */
   moreKeys(): Promise<boolean>;
   /** a letter for which nobody of us has the key; the friend is asked to seal it again */
@@ -55,6 +56,7 @@ export interface InboxSurroundings {
 
 export class Inbox {
   readonly #around: InboxSurroundings;
+  readonly #live = new Map<Uid, Promise<unknown>>();
 
   constructor(around: InboxSurroundings) {
     this.#around = around;
@@ -102,14 +104,23 @@ export class Inbox {
     return written;
   }
 
-  /** What is never queued. */
-  async live(envelope: Envelope): Promise<void> {
+  /** What is never queued; of one person in the order it came: a connection is set up by several. */
+  live(envelope: Envelope): Promise<void> {
+    const author = b64(envelope.from.id);
+    const turn = (this.#live.get(author) ?? Promise.resolve()).then(() => this.#takeLive(envelope));
+    const done = turn.catch(() => undefined).then(() => {
+      if (this.#live.get(author) === done) this.#live.delete(author);
+    });
+    this.#live.set(author, done);
+    return turn;
+  }
+
+  async #takeLive(envelope: Envelope): Promise<void> {
     if (envelope.type !== 'live' || !this.#isOurs(envelope)) return;
     if (envelope.exp !== 0 && envelope.exp < this.#around.self.now()) return;
     try {
       const { event } = await this.#around.letters.open(envelope);
-      if (event.author === this.#around.self.id) return;
-      if (event.kind === 'typing' || event.kind === 'here') this.#around.live(event.peer, event.kind);
+      if (event.author !== this.#around.self.id) this.#around.live(event);
     } catch (error) {
       // Worthless later, so nothing is tried twice.
       if (!isProblem(error) && codeOf(error) === 'internal') throw error;

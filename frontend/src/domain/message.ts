@@ -29,13 +29,15 @@ export interface MessageSurroundings {
   excerpt(author: Uid, mid: Mid): Excerpt | undefined;
   uploaded(file: string): number | undefined;
   placeholder(thumb: Uint8Array): string;
-  loadText(file: FileRef): Promise<string>;
-  loadPhoto(file: FileRef, progress?: (part: number) => void): Promise<string>;
+  loadText(file: FileRef, from: Uid | undefined): Promise<string>;
+  /** @param from the friend who sent it: their device may be asked */
+  loadPhoto(file: FileRef, from: Uid | undefined, progress?: (part: number) => void): Promise<string>;
 }
 
 export function messageOf(shown: Shown, around: MessageSurroundings): Message {
   const { event, file, reply } = shown;
   const own = event.author === around.me;
+  const from = own ? undefined : event.author;
   const tick: Tick | undefined = own ? tickOf(event, around.marks) : undefined;
   const answered = reply && around.excerpt(reply.author, reply.mid);
   return {
@@ -47,8 +49,9 @@ export function messageOf(shown: Shown, around: MessageSurroundings): Message {
     sent: event.ts,
     kind: shown.kind,
     text: shown.text,
-    more: file && (() => around.loadText(file)),
-    photo: shown.photo && photoOf(shown.photo, around),
+    call: shown.call,
+    more: file && (() => around.loadText(file, from)),
+    photo: shown.photo && photoOf(shown.photo, from, around),
     reply: reply && { ...reply, excerpt: answered?.text ?? '', photo: answered?.photo ?? false },
     edited: shown.edited,
     reactions: shown.reactions,
@@ -73,13 +76,13 @@ export function excerptOf(shown: Shown): Excerpt {
   return { text: text.length < line.length ? `${text}…` : text, photo: shown.kind === 'photo' };
 }
 
-function photoOf(photo: NonNullable<Shown['photo']>, around: MessageSurroundings): Photo {
+function photoOf(photo: NonNullable<Shown['photo']>, from: Uid | undefined, around: MessageSurroundings): Photo {
   const { file, width, height, thumb } = photo;
   return {
     width,
     height,
     placeholder: around.placeholder(thumb),
-    load: (progress) => around.loadPhoto(file, progress),
+    load: (progress) => around.loadPhoto(file, from, progress),
     uploaded: around.uploaded(b64(file.id)),
   };
 }

@@ -9,7 +9,7 @@ import type { Platform } from '../platform/platform';
 import type { Log, Written } from '../store/log';
 import type { OutboxRow } from '../store/schema';
 import { UNANSWERED } from './chains';
-import { clampClock } from './event';
+import { asRecord, clampClock } from './event';
 import { codeOf, failureOf } from './failure';
 import type { Letters } from './letters';
 import { SKEW, type Self } from './self';
@@ -18,6 +18,8 @@ import type { Failure, Mid, Uid } from './types';
 /** Letters on the wire at once. */
 const WINDOW = 8;
 const PAUSE = 15_000;
+/** remembered, so that none goes twice */
+const COPIES = 1_000;
 /** A letter that never got an answer is sealed again after this: the friend's key of that day may be gone. */
 const SEALED_TOO_LONG = 36 * 60 * 60_000;
 
@@ -37,6 +39,10 @@ const FULL = new Set(['space-full', 'sender-full', 'relay-full']);
 /** What is no message: nobody is woken for it (protocol section 16). */
 const QUIET = new Set(['edit', 'delete', 'react', 'read', 'profile', 'decline', 'remove']);
 
+function isQuiet({ kind, body }: OutboxRow): boolean {
+  return QUIET.has(kind) || (kind === 'call' && asRecord(body)['result'] !== 'missed');
+}
+
 export interface OutboxSurroundings {
   readonly self: Self;
   readonly platform: Platform;
@@ -46,6 +52,10 @@ export interface OutboxSurroundings {
   put(id: string, env: string, people: readonly Uid[], quiet: boolean): Promise<Accepted>;
   /** brings a row's files up; false while they are not all there */
   uploaded(row: OutboxRow): boolean;
+  /** there is a way to the friend's device besides */
+  near(peer: Uid): boolean;
+  /** a copy goes that way; whether it arrives is of no account */
+  copied(peer: Uid, env: string, files: readonly string[]): void;
   /** the body as it stands now, for what is worth nothing when old (the profile) */
   bodyNow(row: OutboxRow): unknown;
   isForked(peer: Uid): boolean;
@@ -67,6 +77,8 @@ export class Outbox {
   readonly #keyless = new Map<Uid, { readonly until: number; readonly why: Lack }>();
   /** people in other courtyards who are being looked up: everybody else is written to meanwhile */
   readonly #meeting = new Set<Uid>();
+  /** envelopes of which a copy went the other way */
+  readonly #copies = new Set<string>();
   /** rows tried and refused on this connection */
   readonly #tried = new Set<number>();
   /** envelopes made anew once because of a refusal */
@@ -142,6 +154,9 @@ export class Outbox {
         if (!this.#around.linked() || this.#paused()) break;
         const sealed = await this.#seal(row);
         if (!sealed) continue;
+        this.#copy(sealed);
+        // Its files are still on their way up; what goes the other way need not wait for them.
+        if (sealed.files.length > 0 && !this.#around.uploaded(sealed)) continue;
         const flight = this.#send(sealed).finally(() => flying.delete(flight));
         flying.add(flight);
         if (flying.size >= WINDOW) await Promise.race(flying);
@@ -160,7 +175,15 @@ export class Outbox {
     if (row.failure !== undefined && (!row.retry || this.#tried.has(row.order))) return false;
     if ((this.#keyless.get(row.peer)?.until ?? 0) > this.#around.platform.now()) return false;
     if (!row.sealed && this.#meets(row.peer)) return false;
-    return row.files.length === 0 || this.#around.uploaded(row);
+    return row.files.length === 0 || this.#around.uploaded(row) || (row.type === 'chat' && this.#around.near(row.peer));
+  }
+
+  /** Once for each sealing. */
+  #copy({ peer, type, sealed, files }: OutboxRow): void {
+    if (type !== 'chat' || !sealed || this.#copies.has(sealed.id) || !this.#around.near(peer)) return;
+    if (this.#copies.size >= COPIES) this.#copies.clear();
+    this.#copies.add(sealed.id);
+    this.#around.copied(peer, sealed.env, files);
   }
 
   /**
@@ -246,7 +269,7 @@ export class Outbox {
     const { sealed } = row;
     if (!sealed) return;
     try {
-      const accepted = await this.#around.put(sealed.id, sealed.env, row.copy ? [row.peer, self.id] : [row.peer], QUIET.has(row.kind));
+      const accepted = await this.#around.put(sealed.id, sealed.env, row.copy ? [row.peer, self.id] : [row.peer], isQuiet(row));
       const kept = accepted.kept.includes(row.peer);
       await this.#around.written(await log.accepted(self.id, row.order, sealed.id, self.now(), kept, this.#around.isAbroad(row.peer)));
     } catch (error) {

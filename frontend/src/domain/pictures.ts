@@ -7,6 +7,7 @@ import { bearable } from '../protocol/jpeg';
 import type { FileRef } from '../protocol/message';
 import { isProblem, Problem } from '../protocol/problem';
 import type { Transfers } from './transfers';
+import type { Uid } from './types';
 
 /** Photos held as object URLs; a released one is fetched from the cache again. */
 const HELD = 200;
@@ -43,11 +44,11 @@ export class PhotoUrls {
   }
 
   /** Throws what the transfer does, and `file-bad` for what is no JPEG or would unfold to too much. */
-  async load(transfers: Transfers, file: FileRef, progress?: (part: number) => void): Promise<string> {
+  async load(transfers: Transfers, file: FileRef, from?: Uid, progress?: (part: number) => void): Promise<string> {
     const id = b64(file.id);
     const held = this.#urls.get(id);
     if (held !== undefined) return held;
-    const bytes = await transfers.load(file, progress);
+    const bytes = await transfers.load(file, from, progress);
     const again = this.#urls.get(id);
     if (again !== undefined) return again;
     if (!bearable(bytes)) throw new Problem('file-bad', { reason: 'picture' });
@@ -68,8 +69,8 @@ export class PhotoUrls {
 }
 
 /** The whole of a long text. */
-export async function textOf(transfers: Transfers, file: FileRef): Promise<string> {
-  const bytes = await transfers.load(file);
+export async function textOf(transfers: Transfers, file: FileRef, from?: Uid): Promise<string> {
+  const bytes = await transfers.load(file, from);
   try {
     return fromUtf8(bytes);
   } catch (error) {

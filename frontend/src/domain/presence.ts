@@ -89,6 +89,11 @@ export class Presence {
     this.met(peer);
   }
 
+  /** They call: whoever looks at the app says so, at once. */
+  answer(peer: Uid): void {
+    this.#tellHere(peer);
+  }
+
   /** Something went to or came from a friend. */
   met(peer: Uid): void {
     if ((this.#toldHere.get(peer) ?? 0) + HERE_EVERY < this.#around.platform.now()) this.#tellHere(peer);

@@ -40,6 +40,7 @@ export class Push implements Notifications {
   readonly #courtyard: Courtyard;
   readonly #unread = new Map<Uid, number>();
   #asking = new Set<Uid>();
+  #ringing: Uid | undefined;
   #linked = false;
   #badge = -1;
   #stop: () => void = () => undefined;
@@ -170,6 +171,12 @@ export class Push implements Notifications {
     const asking = this.#askers();
     for (const uid of asking) if (!this.#asking.has(uid) && !platform.visible) this.#tell('friend', uid);
     this.#asking = asking;
+    const ringing = this.#courtyard.call?.phase === 'ringing' ? this.#courtyard.call.peer : undefined;
+    if (ringing !== this.#ringing) {
+      if (ringing !== undefined && !platform.visible) this.#tell('call', ringing);
+      else if (ringing === undefined && this.#ringing !== undefined) seen.push(this.#ringing);
+      this.#ringing = ringing;
+    }
     if (seen.length > 0) this.#tools.clear(seen).catch(platform.report);
     if (state.unread === this.#badge) return;
     this.#badge = state.unread;
@@ -181,7 +188,7 @@ export class Push implements Notifications {
   }
 
   /** While the page is there and nobody looks at it, nothing is pushed: it tells by itself. */
-  #tell(kind: 'chat' | 'friend', uid: Uid): void {
+  #tell(kind: 'chat' | 'friend' | 'call', uid: Uid): void {
     if (this.isMuted(uid)) return;
     this.#setting()
       .then((setting) => (setting ? this.#tools.tell(kind, uid) : undefined))

@@ -13,6 +13,8 @@ import type { Mid, Uid } from './types';
 
 /** No side of a photo is longer, in pixels. */
 const PHOTO_SIDE = 2048;
+/** How well a photo in full size is kept. */
+const FULL_QUALITY = 0.92;
 
 export async function send(session: Session, peer: Uid, text: string, reply?: Mid): Promise<Mid> {
   const mid = newMid();
@@ -31,11 +33,11 @@ async function sendHeld(session: Session, peer: Uid, mid: Mid, text: string, rep
   return put(session, peer, { type: 'chat', kind: 'text', body }, { file, mid, written: text });
 }
 
-export async function sendPhoto(session: Session, peer: Uid, picture: Blob, caption: string, reply?: Mid): Promise<Mid> {
+export async function sendPhoto(session: Session, peer: Uid, picture: Blob, caption: string, reply?: Mid, full = false): Promise<Mid> {
   mustBeFriend(session, peer);
   if (characters(caption) > limits.text) throw new Trouble('text-long', { limit: limits.text });
   const tools = await session.platform.photos();
-  const { jpeg, width, height, thumb } = await tools.shrink(picture, PHOTO_SIDE);
+  const { jpeg, width, height, thumb } = await (full ? tools.shrink(picture, limits.side, limits.file, FULL_QUALITY) : tools.shrink(picture, PHOTO_SIDE));
   const file = await session.transfers.prepare(jpeg, 'image/jpeg', [peer, session.self.id]);
   const answers = await target(session, peer, reply);
   const body: BodyOf<'chat', 'photo'> = {

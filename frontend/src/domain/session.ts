@@ -36,7 +36,7 @@ import { Self } from './self';
 import { Tabs, type Word } from './tabs';
 import { Talks } from './talks';
 import { Transfers } from './transfers';
-import type { Person, Uid } from './types';
+import type { Aside, Person, Uid } from './types';
 import { VaultKeeper } from './vaultkeeper';
 
 /** How long somebody who waits for the first connection waits. */
@@ -82,6 +82,12 @@ export class Session {
   #account: AccountRecord;
   /** the own wall has grown at the relay, or another tab wrote about walls; set by the room of walls when it is loaded */
   wallNews: (from: 'relay' | 'tab') => void = () => undefined;
+  /** a friend's letter of a call or of a channel between devices; set by the engine, which loads who hears it */
+  signalled: (event: LogEvent) => void = () => undefined;
+  /** the way round the courtyard to a friend's device, while there is one; set by the room of those */
+  aside: Aside | undefined;
+  /** the device with which a friend was here last */
+  readonly whereabouts = new Map<Uid, string>();
   #unwatch: () => void = () => undefined;
   readonly #awaited = new Set<() => void>();
   /** stopped: the database may be closed under what is still on its way */
@@ -188,10 +194,15 @@ export class Session {
 
   /** Resolves when this connection has been greeted, or the one under way; rejects with `offline` where there is none. */
   async greeted(): Promise<void> {
+    await this.reached();
+    await this.doorway.welcome;
+  }
+
+  /** Resolves when there is a connection, or the one under way is there; rejects with `offline` where there is none. */
+  async reached(): Promise<void> {
     const { state } = this.connection;
     if (state === 'connecting') await this.#online(false);
     else if (state !== 'online') throw new Trouble('offline');
-    await this.doorway.welcome;
   }
 
   /** Waits for the first greeting. Rejects with what stands in the way: `offline` after a while, a vault that does not open. */
@@ -349,6 +360,7 @@ export class Session {
       linked: () => this.linked,
       abroad: (peer) => this.chains.abroad(peer),
       hasHome: () => this.home !== undefined,
+      aside: (peer, id, offset) => this.aside?.file(peer, id, offset),
       askHome: (method, params) => this.homeLink.ask(method, params),
       uploaded: () => {
         this.outbox.kick();
@@ -382,6 +394,8 @@ export class Session {
         }
       },
       uploaded: (row) => this.transfers.ready(row),
+      near: (peer) => this.aside?.near(peer) === true,
+      copied: (peer, env, files) => this.aside?.letter(peer, env, files),
       bodyNow: (row) => (row.kind === 'profile' ? profileBody(this.vault.data) : row.body),
       isForked: (peer) => this.chains.isForked(peer),
       isAbroad: (peer) => this.chains.abroad(peer) !== undefined,
@@ -399,6 +413,7 @@ export class Session {
       friends: () => this.people.all.filter((person) => person.state === 'friend').map((person) => person.uid),
       reachable: (peer) => this.people.get(peer)?.state === 'friend' && this.chains.uekHeld(peer) !== undefined,
       cast: async (peer, kind, lasts) => {
+        if (kind === 'typing' && this.aside?.typing(peer)) return;
         const { env } = await this.letters.seal({
           peer, type: 'live', kind, mid: b64(randomBytes(16)), clock: this.self.now(), seq: 1, body: {}, copy: false, lasts,
         });
@@ -423,8 +438,15 @@ export class Session {
         this.#peopleChanged(event.peer);
       },
       stale: (peer, envelope, uek) => this.mending.stale(peer, envelope, uek),
-      live: (peer, kind) => {
-        if (this.friends.get(peer)?.state === 'friend') this.presence.heard(peer, kind);
+      live: (event) => {
+        const { peer, kind, dev } = event;
+        if (this.friends.get(peer)?.state !== 'friend') return;
+        if (kind === 'call' || kind === 'peer') this.signalled(event);
+        else if (kind === 'typing' || kind === 'here') {
+          this.whereabouts.set(peer, dev);
+          this.presence.heard(peer, kind);
+          if (this.talks.isOpen(peer)) this.signalled(event);
+        }
       },
       moreKeys: () => this.mending.moreKeys(),
       unopened: (peer, envelope) => this.mending.unopened(peer, envelope),
@@ -481,8 +503,8 @@ export class Session {
       lack: (peer) => this.outbox.lacks(peer),
       uploadedPart: (file) => this.transfers.part(file),
       placeholder: placeholderOf,
-      loadText: (file) => textOf(this.transfers, file),
-      loadPhoto: (file, progress) => this.photoUrls.load(this.transfers, file, progress),
+      loadText: (file, from) => textOf(this.transfers, file, from),
+      loadPhoto: (file, from, progress) => this.photoUrls.load(this.transfers, file, from, progress),
       coming: () => this.history.coming,
       beyond: (talk) => this.history.beyond(talk),
       fetchOlder: (peer, before) => this.history.older(peer, before),

@@ -12,7 +12,7 @@ const CARD_PAUSE = 3 * 24 * 60 * 60_000;
 
 export const STARTING: State = {
   phase: 'starting', account: undefined, link: 'offline', home: { state: 'none' }, space: undefined, card: { state: 'none', at: 0 }, homeAsks: [],
-  homeTwice: false, findable: true, wall: false, unread: 0, requests: 0,
+  homeTwice: false, findable: true, wall: false, relayed: false, unread: 0, requests: 0,
 };
 
 export const OUT: State = { ...STARTING, phase: 'out' };
@@ -32,6 +32,7 @@ export function snapshot(session: Session): State {
     homeTwice,
     findable: vault.data.settings['findable'] !== false,
     wall: isPublic(vault.data),
+    relayed: vault.data.settings['relayed'] === true,
     unread: talks.unread,
     requests: people.all.filter(({ state }) => state === 'asks').length,
   };
@@ -44,14 +45,14 @@ function accountOf({ self, doorway, people }: Session, { name, about, picture }:
   };
 }
 
-function homeOf({ home, doorway, household }: Session): HomeState {
+function homeOf({ home, doorway, household, homeLink }: Session): HomeState {
   const { state, since } = doorway.standing.home;
   if (household.coming && state !== 'online') return { state: 'coming' };
   if (!home) return { state: 'none' };
   // Without a connection nobody knows: then it is as it was when there was one.
-  if (state !== 'online') return { state: 'away', since: state === 'none' ? home.added : since };
+  if (state !== 'online' && homeLink.path === 'courtyard') return { state: 'away', since: state === 'none' ? home.added : since };
   const figure = (name: string): number | undefined => household.figure(name);
-  return { state: 'online', messages: figure('messages'), bytes: figure('bytes'), free: figure('free'), people: figure('people') };
+  return { state: 'online', messages: figure('messages'), bytes: figure('bytes'), free: figure('free'), people: figure('people'), path: homeLink.path };
 }
 
 /** Due once something has been said, until there is a card or a second device. A home keeps everything, but brings nobody back to it. */

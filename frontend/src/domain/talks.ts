@@ -33,8 +33,8 @@ export interface TalkSurroundings {
   lack(peer: Uid): Lack | undefined;
   readonly uploadedPart: (file: string) => number | undefined;
   readonly placeholder: (thumb: Uint8Array) => string;
-  readonly loadText: (file: FileRef) => Promise<string>;
-  readonly loadPhoto: (file: FileRef, progress?: (part: number) => void) => Promise<string>;
+  readonly loadText: (file: FileRef, from: Uid | undefined) => Promise<string>;
+  readonly loadPhoto: (file: FileRef, from: Uid | undefined, progress?: (part: number) => void) => Promise<string>;
   /** whether conversations of which nothing is here may still come */
   coming(): boolean;
   beyond(talk: TalkRecord | undefined): 'none' | 'here' | 'home' | 'home-away';
@@ -134,6 +134,11 @@ export class Talks {
     this.#list = undefined;
     this.#schedule();
     this.#around.changed();
+  }
+
+  /** Whether the conversation is before somebody's eyes. */
+  isOpen(peer: Uid): boolean {
+    return [...this.#views].some(({ peerId }) => peerId === peer);
   }
 
   async open(peer: Uid): Promise<TalkView> {

@@ -20,7 +20,12 @@ const PIECE = 512 * 1024;
 const LAST = 64 * 1024;
 /** What the home gives at a time. */
 const HOME_PIECE = 40_000;
+/** Pieces asked of the home before the first of them is here: a path with a long way there and back is filled. */
+const AHEAD = 8;
 const PAUSE = 15_000;
+/** For what is partly here and nowhere else for now: ms between two looks, and how many. */
+const LOOK_EVERY = 3_000;
+const LOOKS = 60;
 
 export interface TransferSurroundings {
   readonly platform: Platform;
@@ -32,6 +37,8 @@ export interface TransferSurroundings {
   /** whether there is a home to ask for what the relay has no more */
   readonly hasHome: () => boolean;
   askHome(method: string, params: JsonObject): Promise<JsonObject>;
+  /** the device of the friend who sent it, while there is a way to it */
+  aside(peer: Uid, id: string, offset: number): Promise<Bytes> | undefined;
   /** a file is all up: its letter may go */
   uploaded(): void;
   /** it was refused, so its letter cannot go */
@@ -140,18 +147,22 @@ export class Transfers {
     this.#around.progress(id);
   }
 
-  /** Fetches, verifies and opens a file. Throws `file-missing`, `home-away`, `offline` or `file-bad`. */
-  async load(file: FileRef, progress?: (part: number) => void): Promise<Bytes> {
+  /**
+   * Fetches, verifies and opens a file. Throws `file-missing`, `home-away`, `offline` or `file-bad`.
+   *
+   * @param from the friend who sent it: their device is asked first, if there is a way to it
+   */
+  async load(file: FileRef, from?: Uid, progress?: (part: number) => void): Promise<Bytes> {
     const id = b64(file.id);
     let loading = this.#loading.get(id);
     if (!loading) {
-      loading = this.#load(id, file, progress).finally(() => this.#loading.delete(id));
+      loading = this.#load(id, file, from, progress).finally(() => this.#loading.delete(id));
       this.#loading.set(id, loading);
     }
     return loading;
   }
 
-  async #load(id: string, file: FileRef, progress?: (part: number) => void): Promise<Bytes> {
+  async #load(id: string, file: FileRef, from?: Uid, progress?: (part: number) => void): Promise<Bytes> {
     const { files, platform } = this.#around;
     const size = sealedSize(file.size);
     const held = await files.get(id);
@@ -159,40 +170,96 @@ export class Transfers {
     if (held && held.size !== size && held.upload === undefined) await files.forget([id]);
     let sealed = await files.read(id, platform.now());
     if (!sealed) {
-      await this.#fetch(id, size, progress);
+      await this.#fetch(id, size, from, progress);
       sealed = await files.read(id, platform.now());
     }
     if (!sealed) throw new Trouble('file-missing');
     try {
       return await openFile(file, [sealed]);
     } catch (error) {
-      if (isProblem(error, 'file-bad') && (await files.get(id))?.upload === undefined) await files.forget([id]);
-      throw error;
+      if (!isProblem(error, 'file-bad') || (await files.get(id))?.upload !== undefined) throw error;
+      await files.forget([id]);
+      // What their device gave is not what they sent; the courtyard or the home may have that.
+      if (from === undefined) throw error;
+      return await this.#load(id, file, undefined, progress);
     }
   }
 
-  async #fetch(id: string, size: number, progress?: (part: number) => void): Promise<void> {
+  /**
+   * What the friend's device has begun to give, or was asked for in vain, is still on its way up to the courtyard: until it
+   * is there, or the device answers again, it is looked for anew.
+   */
+  async #fetch(id: string, size: number, from?: Uid, progress?: (part: number) => void): Promise<void> {
+    const { files, platform } = this.#around;
+    let begun = false;
+    for (let looks = LOOKS; ; looks--) {
+      const straight = from === undefined ? 'none' : await this.#fetchAside(from, id, size, progress);
+      if (straight === 'whole') break;
+      begun ||= straight === 'broken' || ((await files.get(id))?.have ?? 0) > 0;
+      try {
+        await this.#fetchKept(id, size, progress);
+        break;
+      } catch (error) {
+        if (codeOf(error) !== 'file-missing' || !begun || looks === 0) throw error;
+      }
+      await new Promise<void>((resolve) => platform.after(LOOK_EVERY, resolve));
+    }
+    await files.trim();
+  }
+
+  async #fetchKept(id: string, size: number, progress?: (part: number) => void): Promise<void> {
     try {
-      await this.#pieces(id, size, progress, (offset) => this.#fromRelay(id, offset));
+      await this.#pieces(id, size, progress, PIECE, 1, (offset) => this.#fromRelay(id, offset));
     } catch (error) {
       // The home has taken it from the relay, or is about to.
       if (codeOf(error) !== 'not-found') throw error;
       if (!this.#around.hasHome()) throw new Trouble('file-missing', {}, error);
-      await this.#pieces(id, size, progress, (offset) => this.#fromHome(id, offset));
+      await this.#pieces(id, size, progress, HOME_PIECE, AHEAD, (offset) => this.#fromHome(id, offset));
     }
-    await this.#around.files.trim();
   }
 
-  async #pieces(id: string, size: number, progress: ((part: number) => void) | undefined, next: (offset: number) => Promise<Bytes>): Promise<void> {
+  /** Straight from the friend's device; what of it has come stays when the way ends. `none`: there is no way, or nothing there. */
+  async #fetchAside(from: Uid, id: string, size: number, progress?: (part: number) => void): Promise<'whole' | 'broken' | 'none'> {
+    try {
+      await this.#pieces(id, size, progress, HOME_PIECE, AHEAD, (offset) => this.#fromFriend(from, id, offset, size));
+      return 'whole';
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'internal') throw error;
+      return code === 'offline' ? 'broken' : 'none';
+    }
+  }
+
+  /** Asks for `ahead` pieces at a time, as if each were of `piece` bytes; one that is not throws the guess away. */
+  async #pieces(
+    id: string, size: number, progress: ((part: number) => void) | undefined, piece: number, ahead: number, next: (offset: number) => Promise<Bytes>,
+  ): Promise<void> {
     const { files, platform } = this.#around;
-    for (let have = (await files.get(id))?.have ?? 0; have < size; ) {
+    let have = (await files.get(id))?.have ?? 0;
+    let asked = have;
+    let coming: Promise<Bytes>[] = [];
+    while (have < size) {
       progress?.(have / size);
-      const data = await next(have);
-      if (data.length === 0) throw new Trouble('file-missing');
+      for (; coming.length < ahead && asked < size; asked += piece) {
+        const one = next(asked);
+        one.catch(() => undefined); // whoever takes it hears of it; behind one that failed nobody does
+        coming.push(one);
+      }
+      const data = await coming.shift();
+      if (!data || data.length === 0) throw new Trouble('file-missing');
       if (!(await files.append(id, size, have, data, platform.now()))) throw new Trouble('file-missing', { reason: 'size' });
+      if (data.length !== Math.min(piece, size - have)) coming = [];
       have += data.length;
+      if (coming.length === 0) asked = have;
     }
     progress?.(1);
+  }
+
+  /** Whole pieces or nothing: one byte at a time would go on for ever. */
+  async #fromFriend(from: Uid, id: string, offset: number, size: number): Promise<Bytes> {
+    const data = await this.#around.aside(from, id, offset);
+    if (data?.length !== Math.min(HOME_PIECE, size - offset)) throw new Trouble('file-missing');
+    return data;
   }
 
   async #fromRelay(id: string, offset: number): Promise<Bytes> {

@@ -5,6 +5,8 @@
 
 import type { Courtyards } from './courtyards';
 import type { Diagnosis } from './diagnosis';
+import type { NetworkReport } from './direct';
+import type { Traffic } from './traffic';
 import type { WallRoom } from './wall/types';
 
 export type Uid = string;
@@ -69,8 +71,10 @@ export interface Message {
   /** order of display: (clock, mid) */
   readonly clock: number;
   readonly sent: number;
-  readonly kind: 'text' | 'photo' | 'deleted' | 'unknown';
+  readonly kind: 'text' | 'photo' | 'call' | 'deleted' | 'unknown';
   readonly text: string;
+  /** of a call that is over */
+  readonly call: { readonly media: CallMedia; readonly result: 'answered' | 'missed' | 'declined' | 'busy'; readonly seconds: number } | undefined;
   /** text goes on in a file that is still to be fetched */
   readonly more: (() => Promise<string>) | undefined;
   readonly photo: Photo | undefined;
@@ -122,7 +126,11 @@ export type HomeState =
       readonly bytes: number | undefined;
       readonly free: number | undefined;
       readonly people: number | undefined;
+      /** how history and photos come from it; `lan`: without leaving the own network */
+      readonly path: HomePath;
     };
+
+export type HomePath = 'courtyard' | 'direct' | 'lan';
 
 export interface Device {
   readonly id: string;
@@ -173,6 +181,8 @@ export interface State {
   readonly findable: boolean;
   /** strangers see one's profile, on the public wall */
   readonly wall: boolean;
+  /** "always through my courtyard" */
+  readonly relayed: boolean;
   readonly unread: number;
   readonly requests: number;
 }
@@ -202,6 +212,7 @@ export interface NotifyWords {
   readonly one: string;
   readonly many: string;
   readonly friend: string;
+  readonly call: string;
   readonly tested: string;
 }
 
@@ -217,6 +228,61 @@ export interface Notifications {
   speak(words: NotifyWords): Promise<void>;
   isMuted(peer: Uid): boolean;
   mute(peer: Uid, yes: boolean): Promise<void>;
+}
+
+export type CallMedia = 'audio' | 'video';
+
+/** `elsewhere`: taken on another device */
+export type CallOver = 'hung-up' | 'ended' | 'declined' | 'busy' | 'unanswered' | 'failed' | 'elsewhere';
+
+/** The call of this moment. */
+export interface CallView {
+  readonly id: string;
+  readonly peer: Uid;
+  readonly media: CallMedia;
+  /** `asking`: for the microphone, before it rings; `joining`: taken, not heard yet */
+  readonly phase: 'asking' | 'calling' | 'ringing' | 'joining' | 'talking' | 'over';
+  readonly why: CallOver | undefined;
+  /** this side rang */
+  readonly out: boolean;
+  /** since when they speak */
+  readonly spoke: number | undefined;
+  readonly muted: boolean;
+  /** one's own picture is sent */
+  readonly camera: boolean;
+  readonly flippable: boolean;
+  readonly local: MediaStream | undefined;
+  readonly remote: MediaStream | undefined;
+  /** the other's picture comes */
+  readonly seen: boolean;
+  readonly path: 'direct' | 'courtyard' | undefined;
+  readonly quality: 'clear' | 'weak' | 'searching' | undefined;
+  readonly problem: Failure | undefined;
+}
+
+export interface CallRoom {
+  /** Rings, once the microphone is there. */
+  start(peer: Uid, media: CallMedia): Promise<void>;
+  accept(): Promise<void>;
+  decline(): void;
+  hangUp(): void;
+  mute(yes: boolean): void;
+  camera(on: boolean): Promise<void>;
+  flip(): Promise<void>;
+  /** The page goes. */
+  leave(): void;
+  /** What was said about one that is over has been read. */
+  dismiss(): void;
+}
+
+/** The way round the courtyard to the device of a friend with whom one is in conversation. */
+export interface Aside {
+  /** A copy of a letter that also goes to the courtyard, with the ids of its files; false without a way. */
+  letter(peer: Uid, env: string, files: readonly string[]): boolean;
+  typing(peer: Uid): boolean;
+  near(peer: Uid): boolean;
+  /** Sealed bytes of a file that a friend has sent, from `offset` on, of that friend; undefined without a way. */
+  file(peer: Uid, id: string, offset: number): Promise<Uint8Array<ArrayBuffer>> | undefined;
 }
 
 /** Everything a view may ask for. Promises reject with a `Failure`. */
@@ -246,7 +312,8 @@ export interface Courtyard {
   draft(peer: Uid, text: string): void;
   typing(peer: Uid): void;
   send(peer: Uid, text: string, reply?: Mid): Promise<Mid>;
-  sendPhoto(peer: Uid, file: Blob, caption: string, reply?: Mid): Promise<Mid>;
+  /** `full`: in full size, as far as letters and screens allow */
+  sendPhoto(peer: Uid, file: Blob, caption: string, reply?: Mid, full?: boolean): Promise<Mid>;
   edit(peer: Uid, mid: Mid, text: string): Promise<void>;
   remove(peer: Uid, mid: Mid): Promise<void>;
   react(peer: Uid, mid: Mid, emoji: string): Promise<void>;
@@ -269,6 +336,7 @@ export interface Courtyard {
 
   setProfile(profile: { name: string; about: string; picture: Blob | undefined | 'keep' }): Promise<void>;
   setFindable(yes: boolean): Promise<void>;
+  setRelayed(yes: boolean): Promise<void>;
 
   makeCard(): Promise<RecoveryCard>;
   cardSaved(): Promise<void>;
@@ -283,13 +351,21 @@ export interface Courtyard {
   householdCode(): Promise<string>;
   unpairHome(): Promise<void>;
 
+  /** of this moment, if any */
+  readonly call: CallView | undefined;
+  calls(): Promise<CallRoom>;
+
   notifications(): Promise<Notifications>;
   /** the public wall, one's own and those one follows */
   wall(): Promise<WallRoom>;
   /** what waits where, and why; looked up anew each time */
   diagnose(): Promise<Diagnosis>;
+  /** what the network lets through, and which way the home is reached; `fresh`: measured anew, otherwise only if it never was. Takes seconds */
+  network(fresh: boolean): Promise<NetworkReport>;
   /** whom one refuses, and what the owner decides */
   courtyards(): Promise<Courtyards>;
+  /** what went by way of the courtyard this month */
+  traffic(): Promise<Traffic>;
 
   devices(): readonly Device[];
   revoke(id: string): Promise<void>;

@@ -98,6 +98,8 @@ export async function revokeDevice(session: Session, id: string): Promise<void> 
     const devices = Object.fromEntries(Object.entries(data.devices).filter(([each]) => each !== id));
     return left.length === pending.length ? { ...data, devices } : withPending({ ...data, devices }, left);
   });
+  // What one says to friends says that the list of devices is another: they end their ways to this one.
+  session.presence.arrive();
 }
 
 /** The devices that could bring somebody back: a home brings nobody back, and one made for a link that nobody took is in nobody's hands. */

@@ -62,6 +62,8 @@ export const first = {
     you: 'You',
     typing: 'is writing …',
     photo: 'Photo',
+    call: 'Call',
+    missed: 'Missed call',
     unknown: 'A newer kind of message',
     unread: (n: number, shown: string) => many(n, `${shown} new message`, `${shown} new messages`),
     offline: 'No connection to your courtyard. What you write is kept here and goes out by itself.',

@@ -60,6 +60,8 @@ export const first: FirstWords = {
     you: '你',
     typing: '正在输入……',
     photo: '照片',
+    call: '通话',
+    missed: '未接来电',
     unknown: '一种新的消息',
     unread: (_n, shown) => `${shown} 条新消息`,
     offline: '现在连不上你的院子。你写的会存在这里，连上后自动发出。',

@@ -60,6 +60,8 @@ export const first: FirstWords = {
     you: '你',
     typing: '正在輸入……',
     photo: '照片',
+    call: '通話',
+    missed: '未接來電',
     unknown: '一種新的訊息',
     unread: (_n, shown) => `${shown} 則新訊息`,
     offline: '現在連不上你的院子。你寫的會存在這裡，連上後自動送出。',

@@ -50,6 +50,7 @@ export function browserPlatform(): Platform {
         [document, 'visibilitychange', () => { listener(document.visibilityState === 'visible' ? 'shown' : 'hidden'); }],
         // A page that comes back from the back/forward cache has dead sockets and no visibilitychange.
         [window, 'pageshow', turn('shown')],
+        ...moves(() => { listener('moved'); }),
       ];
       function turn(what: Turn): () => void {
         return () => {
@@ -75,6 +76,8 @@ export function browserPlatform(): Platform {
     },
     photos: async () => (await import('./photo')).photoTools,
     push: async () => (await import('./push')).pushTools,
+    rtc: async () => ('RTCPeerConnection' in globalThis ? (await import('./rtc')).rtcTools : undefined),
+    media: async () => ('mediaDevices' in navigator ? (await import('./media')).mediaTools : undefined),
     report: (error) => {
       console.error(error);
     },
@@ -87,6 +90,18 @@ export function browserPlatform(): Platform {
       location.reload();
     },
   };
+}
+
+/** A browser that tells the kind of network says a great deal more about it, and often: what counts is another kind. */
+function moves(moved: () => void): [EventTarget, string, () => void][] {
+  const { connection } = navigator as { readonly connection?: EventTarget & { readonly type?: string } };
+  let kind = connection?.type;
+  if (!connection || kind === undefined) return [];
+  return [[connection, 'change', () => {
+    if (connection.type === kind) return;
+    kind = connection.type;
+    moved();
+  }]];
 }
 
 /**

@@ -8,7 +8,7 @@ import { Trouble } from '../domain/failure';
 import type { Host } from '../protocol/address';
 import { authProof, checkReady } from '../protocol/auth';
 import { b64, type Bytes } from '../protocol/bytes';
-import { any, array, bool, bytes, int, isObject, type Json, oneOf, open, parseJson, type ReadOf, text } from '../protocol/json';
+import { any, array, bool, bytes, int, isObject, type Json, type JsonObject, oneOf, open, parseJson, type ReadOf, text } from '../protocol/json';
 import type { DeviceKeys } from '../protocol/keys';
 import { isProblem, Problem, wireCode } from '../protocol/problem';
 import { randomBytes } from '../protocol/primitives';
@@ -21,7 +21,7 @@ const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 30_000;
 /** From dialling to `ready`. */
 const OPENING = 15_000;
-/** A put that has no answer for so long means that the socket is dead, whatever the browser says. */
+/** What has no answer for so long means that the socket is dead, whatever the browser says. */
 const SILENCE = 15_000;
 /** A socket that was out of sight for longer is not trusted any more. */
 const STALE = 20_000;
@@ -63,6 +63,12 @@ interface Waiting {
   readonly since: number;
 }
 
+interface Question {
+  readonly resolve: (answer: JsonObject) => void;
+  readonly reject: (error: Error) => void;
+  readonly cancel: () => void;
+}
+
 export interface Identity {
   readonly uid: Bytes;
   readonly keys: DeviceKeys;
@@ -77,6 +83,10 @@ export class Connection {
   /** tells two sockets of one device apart */
   readonly #instance = randomBytes(16);
   readonly #waiting = new Map<string, Waiting>();
+  /** questions that concern no envelope, by their op; answered in the order they were asked */
+  readonly #questions = new Map<string, Question[]>();
+  /** an older relay knows none, and ends the socket of whoever asks */
+  #answers = true;
   #state: LinkState = 'offline';
   #socket: Socket | undefined;
   #ready = false;
@@ -101,7 +111,11 @@ export class Connection {
     this.#unwatch = this.#platform.watch((turn) => {
       if (turn === 'offline') this.#drop('offline');
       else if (turn === 'hidden') this.#hiddenSince = this.#platform.now();
-      else this.#again(turn === 'shown');
+      else {
+        // What was opened in another network is dead, or will be in a moment.
+        if (turn === 'moved' && this.#socket) this.#drop('connecting');
+        this.#again(turn === 'shown');
+      }
     });
     this.#dial();
   }
@@ -120,7 +134,7 @@ export class Connection {
    */
   put(id: string, env: string, people: readonly string[] | undefined, quiet = false, unsure = false): Promise<Accepted> {
     return new Promise((resolve, reject) => {
-      if (!this.#send(frameOf(env, people, quiet, unsure))) {
+      if (!this.#send(frameOf(env, people, [quiet ? 'quiet' : undefined, unsure ? 'unsure' : undefined]))) {
         reject(new Trouble('offline'));
         return;
       }
@@ -130,9 +144,35 @@ export class Connection {
     });
   }
 
-  /** Sends what is worthless later; nobody waits for it. */
-  cast(env: string): void {
-    this.#send(frameOf(env, undefined));
+  /**
+   * Sends what is worthless later; nobody waits for it. `ring` wakes devices that sleep, `reach` and `ring` open a way to
+   * another courtyard where there is none (section 17).
+   */
+  cast(env: string, how?: 'ring' | 'reach'): void {
+    this.#send(frameOf(env, undefined, [how]));
+  }
+
+  /** Asks the relay for what concerns no envelope. Rejects with its code, or with `offline`. `patience`: less than usual. */
+  ask(op: 'turn' | 'where', params: JsonObject = {}, patience = SILENCE): Promise<JsonObject> {
+    return new Promise((resolve, reject) => {
+      if (!this.#answers) {
+        reject(new Problem('unavailable'));
+        return;
+      }
+      if (!this.#send(JSON.stringify({ op, ...params }))) {
+        reject(new Trouble('offline'));
+        return;
+      }
+      const asked = this.#questions.get(op) ?? [];
+      this.#questions.set(op, asked);
+      const socket = this.#socket;
+      asked.push({
+        resolve, reject,
+        cancel: this.#platform.after(patience, () => {
+          if (this.#socket === socket) this.#fail();
+        }),
+      });
+    });
   }
 
   /** All up to `n` is on this device's disk. */
@@ -202,7 +242,10 @@ export class Connection {
       }
       case 'refused': {
         const refused = readRefused(frame);
-        if (refused.id === undefined) throw refusalOf(refused);
+        if (refused.id === undefined) {
+          if (refused.code === 'bad-request' && [...this.#questions.values()].some(({ length }) => length > 0)) this.#answers = false;
+          throw refusalOf(refused);
+        }
         const waiting = this.#settle(refused.id);
         if (waiting) waiting.reject(refusalOf(refused));
         else this.#listener.lost(refused.id, refused.code);
@@ -219,6 +262,15 @@ export class Connection {
       case 'event': {
         const { what, params } = readEvent(frame);
         this.#listener.event(what, params !== undefined && isObject(params) ? params : {});
+        return;
+      }
+      case 'turn':
+      case 'where': {
+        const question = this.#questions.get(op)?.shift();
+        question?.cancel();
+        // Refused like this, a question ends nothing.
+        if ('code' in frame) question?.reject(refusalOf(readRefused(frame)));
+        else question?.resolve(frame);
         return;
       }
       default: // an op from later
@@ -292,6 +344,11 @@ export class Connection {
     socket?.close();
     for (const waiting of this.#waiting.values()) waiting.reject(new Trouble('offline'));
     this.#waiting.clear();
+    for (const { cancel, reject } of [...this.#questions.values()].flat()) {
+      cancel();
+      reject(new Trouble('offline'));
+    }
+    this.#questions.clear();
     this.#become(state);
   }
 
@@ -303,9 +360,10 @@ export class Connection {
 }
 
 /** `env` is put in as it is: what was sealed once travels as the same bytes each time. */
-function frameOf(env: string, people: readonly string[] | undefined, quiet = false, unsure = false): string {
+function frameOf(env: string, people: readonly string[] | undefined, marks: readonly ('quiet' | 'unsure' | 'ring' | 'reach' | undefined)[]): string {
   const list = people === undefined ? '' : `"for":${JSON.stringify(people)},`;
-  return `{"op":"put",${list}${quiet ? '"quiet":true,' : ''}${unsure ? '"unsure":true,' : ''}"env":${env}}`;
+  const said = marks.map((mark) => (mark === undefined ? '' : `"${mark}":true,`)).join('');
+  return `{"op":"put",${list}${said}"env":${env}}`;
 }
 
 function refusalOf({ code, params }: ReadOf<typeof readRefused>): Problem {

@@ -10,17 +10,19 @@ import type { PhotoTools } from './platform';
 const QUALITY = 0.82;
 /** Qualities tried in turn when the result has to fit; then the side is halved. */
 const LOWER = [QUALITY, 0.7, 0.55, 0.4];
+/** No picture may unfold to more (protocol section 8). */
+const PIXELS = 2 ** 24;
 /** ThumbHash takes at most 100 pixels a side. */
 const THUMB_SIDE = 100;
 
 export const photoTools: PhotoTools = { shrink, placeholder: thumbHashToDataURL };
 
-async function shrink(file: Blob, side: number, bytes?: number): ReturnType<PhotoTools['shrink']> {
+async function shrink(file: Blob, side: number, bytes?: number, best = QUALITY): ReturnType<PhotoTools['shrink']> {
   const source = await decode(file);
   try {
     for (let longest = side; longest >= 32; longest /= 2) {
       const { canvas } = draw(source, longest);
-      for (const quality of bytes === undefined ? [QUALITY] : LOWER) {
+      for (const quality of bytes === undefined ? [best] : [best, ...LOWER.filter((quality) => quality < best)]) {
         const jpeg = await encode(canvas, quality);
         if (bytes !== undefined && jpeg.length > bytes) continue;
         const { width, height } = canvas;
@@ -43,10 +45,10 @@ async function decode(file: Blob): Promise<ImageBitmap> {
 }
 
 function draw(source: ImageBitmap, longest: number): { canvas: HTMLCanvasElement; context: CanvasRenderingContext2D } {
-  const scale = Math.min(1, longest / Math.max(source.width, source.height));
+  const scale = Math.min(1, longest / Math.max(source.width, source.height), Math.sqrt(PIXELS / (source.width * source.height)));
   const canvas = document.createElement('canvas');
-  canvas.width = Math.max(1, Math.round(source.width * scale));
-  canvas.height = Math.max(1, Math.round(source.height * scale));
+  canvas.width = Math.max(1, Math.floor(source.width * scale));
+  canvas.height = Math.max(1, Math.floor(source.height * scale));
   const context = canvas.getContext('2d', { alpha: false });
   if (!context) throw new Trouble('photo-unreadable', { reason: 'canvas' });
   // JPEG has no transparency: what was see-through becomes white, not black.

@@ -4,7 +4,9 @@
  */
 
 import { WebSocket as NodeSocket } from 'undici';
-import type { Channel, Platform, PhotoTools, PushAddress, PushTools, Socket, SocketListener, Turn } from './platform';
+import type { Channel, MediaTools, Platform, PhotoTools, PushAddress, PushTools, RtcTools, Socket, SocketListener, Turn } from './platform';
+import { TestMedia } from './testmedia';
+import { TestRtc } from './testpeers';
 
 let houses = 1;
 
@@ -19,6 +21,9 @@ export class TestBrowser {
   /** survives the end of every tab */
   note: string | undefined;
   readonly pushes = new TestPushes();
+  /** undefined: a browser without */
+  rtc: TestRtc | undefined = new TestRtc();
+  readonly media = new TestMedia();
   readonly #locks = new Map<string, Promise<unknown>>();
   readonly #channels = new Map<string, Set<(message: unknown) => void>>();
   readonly #tabs = new Set<TestTab>();
@@ -120,7 +125,7 @@ export class TestPushes implements PushTools {
     return Promise.resolve();
   }
 
-  tell(kind: 'chat' | 'friend', uid: string): Promise<void> {
+  tell(kind: 'chat' | 'friend' | 'call', uid: string): Promise<void> {
     this.shown.push(`${kind} ${uid}`);
     return Promise.resolve();
   }
@@ -153,7 +158,7 @@ export class TestTab implements Platform {
   readonly browser: TestBrowser;
   readonly deviceName = 'Test · Node';
   readonly #watchers = new Set<(turn: Turn) => void>();
-  readonly #sockets = new Set<() => void>();
+  readonly #sockets = new Set<{ readonly cut: () => void; stranded: boolean }>();
   readonly #timers = new Set<NodeJS.Timeout>();
   visible = true;
   #closed = false;
@@ -195,7 +200,7 @@ export class TestTab implements Platform {
     let open = true;
     const close = (): void => {
       open = false;
-      this.#sockets.delete(cut);
+      this.#sockets.delete(end);
       socket.close();
     };
     const cut = (): void => {
@@ -203,17 +208,18 @@ export class TestTab implements Platform {
       close();
       listener.closed();
     };
-    this.#sockets.add(cut);
+    const end = { cut, stranded: false };
+    this.#sockets.add(end);
     socket.addEventListener('message', ({ data }: { data: unknown }) => {
       const heard = typeof data === 'string' && this.hears ? this.hears(data) : data;
-      if (open && heard !== undefined) listener.message(heard);
+      if (open && !end.stranded && heard !== undefined) listener.message(heard);
     });
     socket.addEventListener('close', cut);
     socket.addEventListener('error', () => undefined);
     return {
       send: (text) => {
         const said = this.says ? this.says(text) : text;
-        if (open && said !== undefined && socket.readyState === NodeSocket.OPEN) socket.send(said);
+        if (open && !end.stranded && said !== undefined && socket.readyState === NodeSocket.OPEN) socket.send(said);
       },
       close,
     };
@@ -221,7 +227,12 @@ export class TestTab implements Platform {
 
   /** All connections break, as when a train enters a tunnel. */
   cut(): void {
-    for (const cut of [...this.#sockets]) cut();
+    for (const { cut } of [...this.#sockets]) cut();
+  }
+
+  /** Nothing of what is open gets through any more, and nobody is told: the device is in another network. */
+  strand(): void {
+    for (const end of this.#sockets) end.stranded = true;
   }
 
   after(ms: number, call: () => void): () => void {
@@ -291,6 +302,14 @@ export class TestTab implements Platform {
     return Promise.resolve(this.browser.pushes);
   }
 
+  rtc(): Promise<RtcTools | undefined> {
+    return Promise.resolve(this.browser.rtc);
+  }
+
+  media(): Promise<MediaTools | undefined> {
+    return Promise.resolve(this.browser.media);
+  }
+
   readonly report = (error: unknown): void => {
     if (!this.#closed) this.browser.complaints.push(error);
   };
@@ -309,6 +328,6 @@ export class TestTab implements Platform {
     this.#watchers.clear();
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
-    for (const cut of [...this.#sockets]) cut();
+    for (const { cut } of [...this.#sockets]) cut();
   }
 }

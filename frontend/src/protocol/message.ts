@@ -6,7 +6,7 @@ import { usernameWellFormed } from './address';
 import { allZero, b64, type Bytes, utf8 } from './bytes';
 import type { LetterType } from './envelope';
 import {
-  array, blob, bytes, characters, int, type Json, open, parseJson, type Read, type ReadOf, refuse, text,
+  array, blob, bool, bytes, characters, int, type Json, oneOf, open, parseJson, type Read, type ReadOf, refuse, text,
 } from './json';
 import { readSigned, signedJson } from './signed';
 
@@ -40,6 +40,13 @@ export const limits = {
   items: 500,
   /** bytes of a file before it is sealed */
   file: 20 * 1024 * 1024,
+  /** bytes of the description of a connection, and of one of its candidates */
+  sdp: 16 * 1024,
+  candidate: 256,
+  /** in one letter */
+  candidates: 16,
+  /** of a call: nobody is believed to have spoken longer than a day */
+  seconds: 24 * 60 * 60,
 } as const;
 
 const metaLimits = { bytes: 4096, depth: 4 };
@@ -135,6 +142,29 @@ const readEmoji: Read<string> = (value) =>
   typeof value === 'string' && utf8(value).length <= limits.emoji ? value : refuse('emoji');
 const readAnswer = open({}, { name: text(limits.name), username: readAnswerName });
 
+/** Of a connection between two devices: what it is like, and where it may be reached (sections 17 and 8). */
+export interface Signal {
+  readonly sdp?: { readonly type: 'offer' | 'answer'; readonly sdp: string } | undefined;
+  readonly candidates?: readonly { readonly candidate: string; readonly sdpMid: string }[] | undefined;
+}
+
+const ascii = (most: number, least = 0): Read<string> => (value) =>
+  typeof value === 'string' && value.length >= least && utf8(value).length <= most ? value : refuse('text');
+const signal = {
+  sdp: open({ type: oneOf('offer', 'answer'), sdp: ascii(limits.sdp, 1) }),
+  candidates: array(open({ candidate: ascii(limits.candidate), sdpMid: ascii(16) }), limits.candidates),
+};
+const media = oneOf('audio', 'video');
+const readAnyCall = open(
+  { call: bytes(16), op: oneOf('ring', 'answer', 'taken', 'decline', 'busy', 'end', 'signal') }, { media, to: bytes(32), by: bytes(32), ...signal },
+);
+const readCall: Read<ReturnType<typeof readAnyCall>> = (value) => {
+  const call = readAnyCall(value);
+  const { op } = call;
+  const lacks = op === 'ring' ? !call.media : op === 'taken' ? !call.by : (op === 'answer' || op === 'signal') && !call.to;
+  return lacks ? refuse(op) : call;
+};
+
 export const readFileRef: Read<FileRef> = open({
   id: bytes(16), key: bytes(32), size: int(0, limits.file), hash: bytes(32), type: readMime,
 });
@@ -151,6 +181,7 @@ const bodies = {
     react: open({ target: readMid, author: readUid, emoji: readEmoji }),
     read: open({ upto: int(), mid: readMid }),
     profile: open({ name: readName, about: text(limits.about), version: int() }, { picture: blob(limits.picture) }),
+    call: open({ call: bytes(16), media, result: oneOf('answered', 'missed', 'declined', 'busy'), seconds: int(0, limits.seconds) }),
   },
   friend: {
     request: open({ name: readName, username: readUsername }, { words: text(limits.words) }),
@@ -163,7 +194,7 @@ const bodies = {
     home: open({ items: array(open({ mid: readMid, hash: bytes(32) }), limits.items, 1) }),
     stale: open({ id: bytes(16), uek: readSigned }),
   },
-  live: { typing: open({}), here: open({}) },
+  live: { typing: open({}), here: open({}), peer: open({ id: bytes(16), to: bytes(32) }, { end: bool, ...signal }), call: readCall },
 } as const;
 
 type Bodies = typeof bodies;

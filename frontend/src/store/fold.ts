@@ -10,7 +10,9 @@ export function rowOf(me: Uid, event: LogEvent): EventRow {
   const role = roleOf(event);
   if (role.as === 'shown') {
     const shown: [string, number, string] = [event.peer, event.clock, event.mid];
-    return event.author === me ? { ...plain, shown } : { ...plain, shown, incoming: [event.peer, event.clock] };
+    // Of the friend's notes of calls, the one that was missed waits to be read.
+    const heard = event.author === me || (event.kind === 'call' && asRecord(event.body)['result'] !== 'missed');
+    return heard ? { ...plain, shown } : { ...plain, shown, incoming: [event.peer, event.clock] };
   }
   return role.as === 'touch' ? { ...plain, touch: [event.peer, role.target] } : plain;
 }

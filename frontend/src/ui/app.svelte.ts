@@ -1,7 +1,7 @@
 /** What every view is given: the engine made reactive, the words, the way round the app. Holds nothing of the domain itself. */
 import { createContext } from 'svelte';
 import { createSubscriber, MediaQuery } from 'svelte/reactivity';
-import type { Courtyard, Device, Person, State, Talk, Uid } from '../domain/types';
+import type { CallView, Courtyard, Device, Person, State, Talk, Uid } from '../domain/types';
 import type { Catalogue, FirstWords } from '../i18n/catalogue';
 import { loadCatalogue, loadFirst, locale, preferred, type Language } from '../i18n/languages';
 import { Notices } from './shell/notices.svelte';
@@ -98,6 +98,11 @@ export class App {
   get devices(): readonly Device[] {
     this.#watch();
     return this.courtyard.devices();
+  }
+
+  get call(): CallView | undefined {
+    this.#watch();
+    return this.courtyard.call;
   }
 
   person(uid: Uid): Person | undefined {

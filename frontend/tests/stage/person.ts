@@ -22,7 +22,7 @@ export interface Surroundings {
 
 export class Person {
   readonly context: BrowserContext;
-  readonly line: Line;
+  readonly #line: Line | undefined;
   readonly page: Page;
   /** taps, fields and files so far */
   actions = 0;
@@ -30,9 +30,9 @@ export class Person {
   /** what the page itself complained about; looked at when the test is over */
   readonly complaints: string[] = [];
 
-  private constructor(context: BrowserContext, line: Line, page: Page, desk: boolean) {
+  private constructor(context: BrowserContext, line: Line | undefined, page: Page, desk: boolean) {
     this.context = context;
-    this.line = line;
+    this.#line = line;
     this.page = page;
     this.#desk = desk;
     page.on('pageerror', (error) => this.complaints.push(String(error.stack ?? error)));
@@ -60,14 +60,24 @@ export class Person {
     return new Person(context, line, await context.newPage(), desk);
   }
 
+  /** Somebody whose browser has a network of its own, and so no line that could be cut here. */
+  static at(context: BrowserContext, page: Page): Person {
+    return new Person(context, undefined, page, false);
+  }
+
   async goes(): Promise<void> {
     await this.context.close();
-    await this.line.close();
+    await this.#line?.close();
+  }
+
+  get line(): Line {
+    if (this.#line === undefined) throw new Error('this browser has a network of its own');
+    return this.#line;
   }
 
   /** Another tab of the same browser. */
   async tab(): Promise<Person> {
-    return new Person(this.context, this.line, await this.context.newPage(), this.#desk);
+    return new Person(this.context, this.#line, await this.context.newPage(), this.#desk);
   }
 
   // What a finger does.
@@ -202,8 +212,19 @@ export class Person {
   // The rooms.
 
   async goesTo(room: 'Chats' | 'Wall' | 'Friends' | 'Me'): Promise<void> {
-    await this.taps(this.page.getByRole('navigation', { name: 'Rooms' }).getByRole('link', { name: new RegExp(`^${room}`) }));
-    await expect(this.page.getByRole('heading', { name: room, level: 1 })).toBeVisible();
+    const link = this.page.getByRole('navigation', { name: 'Rooms' }).getByRole('link', { name: new RegExp(`^${room}`) });
+    await this.#leads(link, this.page.getByRole('heading', { name: room, level: 1 }));
+  }
+
+  /** Taps what leads somewhere; as a person would, again if nothing came of it in ten seconds, and that is told. */
+  async #leads(link: Locator, there: Locator): Promise<void> {
+    await this.taps(link);
+    await there.waitFor({ timeout: 10_000 }).catch(async () => {
+      if (await there.isVisible()) return;
+      console.log(`NOTE: a tap came to nothing: ${String(link)}`);
+      await this.taps(link);
+    });
+    await expect(there).toBeVisible();
   }
 
   async joins(link: string, name: string): Promise<void> {
@@ -244,8 +265,7 @@ export class Person {
     if (await this.talk(name).isVisible()) return;
     await this.leaves();
     await this.goesTo('Chats');
-    await this.taps(this.page.getByRole('listitem').getByRole('link', { name: new RegExp(escaped(name)) }));
-    await expect(this.talk(name)).toBeVisible();
+    await this.#leads(this.page.getByRole('listitem').getByRole('link', { name: new RegExp(escaped(name)) }), this.talk(name));
   }
 
   talk(name: string): Locator {

@@ -20,6 +20,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/courtyard-social/courtyard/homedb/internal/clock"
+	"github.com/courtyard-social/courtyard/homedb/internal/direct"
 	"github.com/courtyard-social/courtyard/homedb/internal/door"
 	"github.com/courtyard-social/courtyard/homedb/internal/gate"
 	"github.com/courtyard-social/courtyard/homedb/internal/household"
@@ -160,7 +161,7 @@ func variables(env map[string]string) kong.Resolver {
 }
 
 // open makes the household of a command that looks after people itself.
-func (s *session) open(database, relay string, counts *metrics.Counts) (*household.Household, error) {
+func (s *session) open(database, relay string, counts *metrics.Counts, network *direct.Network) (*household.Household, error) {
 	var at *gate.Place
 	if relay != "" {
 		p, err := gate.ParsePlace(relay)
@@ -176,7 +177,7 @@ func (s *session) open(database, relay string, counts *metrics.Counts) (*househo
 	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
 	return household.Open(s.ctx, household.Config{
 		Dir: s.data, Database: database, Relay: at, Version: Version, Clock: s.place.Clock, Random: rand.Reader,
-		Jitter: mathrand.New(mathrand.NewChaCha8(seed)), Dial: dialer.DialContext, Logger: s.logger, Counts: counts,
+		Jitter: mathrand.New(mathrand.NewChaCha8(seed)), Dial: dialer.DialContext, Logger: s.logger, Counts: counts, Network: network,
 	})
 }
 

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"syscall"
 	"time"
 
 	"crypto/rand"
 
+	"github.com/courtyard-social/courtyard/homedb/internal/direct"
 	"github.com/courtyard-social/courtyard/homedb/internal/door"
 	"github.com/courtyard-social/courtyard/homedb/internal/household"
 	"github.com/courtyard-social/courtyard/homedb/internal/lan"
@@ -25,6 +27,11 @@ type Serve struct {
 	Relay    string   `help:"The courtyard for which a code waits while nobody lives here, such as https://courtyard.example." env:"COURTYARD_HOME_RELAY" placeholder:"URL"`
 	Database string   `help:"PostgreSQL (postgres://…) for the logs instead of SQLite files." env:"COURTYARD_HOME_DATABASE" placeholder:"URL"`
 	Metrics  string   `help:"Private address for Prometheus figures." env:"COURTYARD_HOME_METRICS" placeholder:"HOST:PORT"`
+
+	Direct       bool     `help:"Let own devices connect straight to this home where the networks allow it. It only dials out; no port is opened." env:"COURTYARD_HOME_DIRECT" default:"true" negatable:""`
+	DirectListen string   `help:"Address where own devices may also call this home, by UDP and TCP, such as :8789; for a port that is forwarded, or networks that let nothing else through. Empty for none." env:"COURTYARD_HOME_DIRECT_LISTEN" placeholder:"HOST:PORT"`
+	MapPorts     bool     `help:"Ask the router (PCP, NAT-PMP, UPnP) to let own devices in at that port; taken back at the end." env:"COURTYARD_HOME_MAP_PORTS"`
+	Reach        []string `help:"Networks, besides the public internet and this home's own, where own devices may be, such as 10.8.0.0/16 behind a VPN. None by default: a device must not make this home send into a private network." env:"COURTYARD_HOME_REACH" placeholder:"CIDR"`
 }
 
 const goodbye = 5 * time.Second // for requests to the page that are under way
@@ -32,7 +39,14 @@ const goodbye = 5 * time.Second // for requests to the page that are under way
 // Run serves until the context ends.
 func (c *Serve) Run(s *session) (err error) {
 	counts := metrics.New()
-	h, err := s.open(c.Database, c.Relay, counts)
+	network, err := c.network(s, counts)
+	if err != nil {
+		return err
+	}
+	if network != nil {
+		defer func() { err = errors.Join(err, network.Close()) }()
+	}
+	h, err := s.open(c.Database, c.Relay, counts, network)
 	if err != nil {
 		return err
 	}
@@ -68,6 +82,9 @@ func (c *Serve) Run(s *session) (err error) {
 	} else {
 		all.Go(func() { door.Serve(ctx, l, h, s.logger) })
 	}
+	if network != nil {
+		all.Go(func() { network.Run(ctx) })
+	}
 	all.Go(func() { h.Run(ctx) })
 	if code := s.env["COURTYARD_PAIR"]; code != "" {
 		if _, err := h.PairOnce(code); err != nil {
@@ -83,6 +100,26 @@ func (c *Serve) Run(s *session) (err error) {
 	}
 	s.logger.Info("stopping")
 	return nil
+}
+
+// network is what direct connections share; nil without them.
+func (c *Serve) network(s *session, counts *metrics.Counts) (*direct.Network, error) {
+	if !c.Direct {
+		if c.DirectListen != "" || c.MapPorts {
+			return nil, errors.New("--no-direct does not go with --direct-listen or --map-ports")
+		}
+		return nil, nil
+	}
+	var named []netip.Prefix
+	for _, text := range c.Reach {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("--reach wants networks such as 10.8.0.0/16, not %q", text)
+		}
+		named = append(named, prefix.Masked())
+	}
+	return direct.Open(s.ctx, direct.Settings{Named: named, Listen: c.DirectListen, Map: c.MapPorts, Logger: s.logger,
+		Counted: counts.Direct, Open: counts.DirectOpen})
 }
 
 func listen(ctx context.Context, address, flag string) (net.Listener, error) {
@@ -157,7 +194,7 @@ func ending(stage household.Stage) string {
 }
 
 func (c *Pair) alone(s *session) (door.Answer, error) {
-	h, err := s.open(c.Database, "", metrics.New())
+	h, err := s.open(c.Database, "", metrics.New(), nil)
 	if err != nil {
 		return door.Answer{}, err
 	}

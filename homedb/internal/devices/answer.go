@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/courtyard-social/courtyard/homedb/internal/chatlog"
+	"github.com/courtyard-social/courtyard/homedb/internal/direct"
 	"github.com/courtyard-social/courtyard/protocol"
 	"github.com/courtyard-social/courtyard/protocol/handshake"
 	"github.com/courtyard-social/courtyard/protocol/ident"
@@ -44,14 +45,34 @@ type asks struct {
 
 func refuse(code string) error { return &protocol.Error{Op: "devices", Code: code} }
 
-// answer never fails: what is wrong goes back as a code.
-func (d *Devices) answer(ctx context.Context, device ident.Device, plain []byte) []byte {
+// caller is who asks: a device, and the link session that vouches for it.
+type caller struct {
+	device  ident.Device
+	session handshake.SessionID
+}
+
+// later is the rest of an answer that takes its time; others need not wait for it.
+type later func(ctx context.Context) (json.RawMessage, error)
+
+// answer never fails: what is wrong goes back as a code. There is either an answer
+// or something that makes it.
+func (d *Desk) answer(ctx context.Context, from caller, plain []byte) ([]byte, func(ctx context.Context) []byte) {
 	var r request
 	if err := protocol.DecodeOpen(plain, &r, maxDepth); err != nil {
 		d.c.Counted("link-bad")
-		return failure(0, protocol.CodeBadRequest)
+		return failure(0, protocol.CodeBadRequest), nil
 	}
-	result, err := d.method(ctx, device, r)
+	result, rest, err := d.method(ctx, from, r)
+	if err == nil && rest != nil {
+		return nil, func(ctx context.Context) []byte {
+			result, err := rest(ctx)
+			return d.answered(r, result, err)
+		}
+	}
+	return d.answered(r, result, err), nil
+}
+
+func (d *Desk) answered(r request, result json.RawMessage, err error) []byte {
 	if err != nil {
 		code := protocol.CodeOf(err)
 		if code == protocol.CodeInternal {
@@ -96,14 +117,23 @@ func encode(v any) []byte {
 // known keeps what a device calls a method out of the log file.
 func known(m string) string {
 	switch m {
-	case "status", "keys", "since", "page", "talks", "file", "wall", "code", "asks", "allow":
+	case "status", "keys", "since", "page", "talks", "file", "wall", "code", "asks", "allow",
+		"direct", "direct-more", "direct-end", "direct-path", "probe":
 		return m
 	}
 	return "unknown"
 }
 
-func (d *Devices) method(ctx context.Context, device ident.Device, r request) (json.RawMessage, error) {
-	admin := device.Role == ident.RoleAdmin
+func (d *Desk) method(ctx context.Context, from caller, r request) (json.RawMessage, later, error) {
+	switch r.M {
+	case "direct", "direct-more", "direct-end", "direct-path", "probe":
+		return d.direct(ctx, from, r)
+	}
+	result, err := d.question(ctx, from.device.Role == ident.RoleAdmin, r)
+	return result, nil, err
+}
+
+func (d *Desk) question(ctx context.Context, admin bool, r request) (json.RawMessage, error) {
 	switch r.M {
 	case "status":
 		return d.status(ctx)
@@ -155,7 +185,7 @@ func params(raw json.RawMessage, into any) error {
 	return protocol.DecodeOpen(raw, into, maxDepth)
 }
 
-func (d *Devices) status(ctx context.Context) (json.RawMessage, error) {
+func (d *Desk) status(ctx context.Context) (json.RawMessage, error) {
 	s, err := d.c.Log.Status(ctx)
 	if err != nil {
 		return nil, err
@@ -169,13 +199,14 @@ func (d *Devices) status(ctx context.Context) (json.RawMessage, error) {
 		return nil, err
 	}
 	return encode(struct {
-		Messages int64  `json:"messages"`
-		Bytes    int64  `json:"bytes"`
-		Free     int64  `json:"free"`
-		Since    int64  `json:"since"`
-		People   int    `json:"people"`
-		Version  string `json:"version"`
-	}{s.Messages, s.Bytes + files, free, s.Since, d.c.Household.People(), d.c.Version}), nil
+		Messages int64         `json:"messages"`
+		Bytes    int64         `json:"bytes"`
+		Free     int64         `json:"free"`
+		Since    int64         `json:"since"`
+		People   int           `json:"people"`
+		Version  string        `json:"version"`
+		Direct   direct.Status `json:"direct"`
+	}{s.Messages, s.Bytes + files, free, s.Since, d.c.Household.People(), d.c.Version, d.paths()}), nil
 }
 
 // list collects JSON values up to a size.
@@ -217,7 +248,7 @@ func event(e chatlog.Event) []byte {
 
 // since gives what the log has after a cursor. A cursor of another epoch is one
 // of nothing; limit 0 asks for the end of the log alone.
-func (d *Devices) since(ctx context.Context, raw json.RawMessage) (json.RawMessage, error) {
+func (d *Desk) since(ctx context.Context, raw json.RawMessage) (json.RawMessage, error) {
 	var p struct {
 		Epoch chatlog.Epoch `json:"epoch"`
 		N     int64         `json:"n"`
@@ -286,7 +317,7 @@ func before(raw json.RawMessage) (chatlog.Place, error) {
 	return out, protocol.DecodeOpen(parts[1], &out.Mid, 1)
 }
 
-func (d *Devices) page(ctx context.Context, raw json.RawMessage) (json.RawMessage, error) {
+func (d *Desk) page(ctx context.Context, raw json.RawMessage) (json.RawMessage, error) {
 	var p struct {
 		Peer   protocol.UID    `json:"peer"`
 		Before json.RawMessage `json:"before,omitempty"`
@@ -352,7 +383,7 @@ func all(events []chatlog.Event) [][]byte {
 	return out
 }
 
-func (d *Devices) talks(ctx context.Context, raw json.RawMessage) (json.RawMessage, error) {
+func (d *Desk) talks(ctx context.Context, raw json.RawMessage) (json.RawMessage, error) {
 	var p struct {
 		Before json.RawMessage `json:"before,omitempty"`
 		Limit  int             `json:"limit,omitempty"`
@@ -391,7 +422,7 @@ func (d *Devices) talks(ctx context.Context, raw json.RawMessage) (json.RawMessa
 	}{out.json(), more}), nil
 }
 
-func (d *Devices) file(ctx context.Context, raw json.RawMessage) (json.RawMessage, error) {
+func (d *Desk) file(ctx context.Context, raw json.RawMessage) (json.RawMessage, error) {
 	var p struct {
 		ID     protocol.ID `json:"id"`
 		Offset int64       `json:"offset"`
@@ -410,7 +441,7 @@ func (d *Devices) file(ctx context.Context, raw json.RawMessage) (json.RawMessag
 }
 
 // wall is a part of the person's own public wall, as it is kept here (section 15).
-func (d *Devices) wall(ctx context.Context, raw json.RawMessage) (json.RawMessage, error) {
+func (d *Desk) wall(ctx context.Context, raw json.RawMessage) (json.RawMessage, error) {
 	var p struct {
 		After int64 `json:"after,omitempty"`
 		Limit int   `json:"limit"`

@@ -8,16 +8,10 @@ package devices
 
 import (
 	"context"
-	"io"
-	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/courtyard-social/courtyard/homedb/internal/chatlog"
 	"github.com/courtyard-social/courtyard/homedb/internal/clock"
-	"github.com/courtyard-social/courtyard/homedb/internal/files"
-	"github.com/courtyard-social/courtyard/homedb/internal/keys"
-	"github.com/courtyard-social/courtyard/homedb/internal/wall"
 	"github.com/courtyard-social/courtyard/protocol"
 	"github.com/courtyard-social/courtyard/protocol/handshake"
 	"github.com/courtyard-social/courtyard/protocol/ident"
@@ -30,6 +24,10 @@ const (
 	// maxWaiting bounds the requests of a session that wait for their turn. A device
 	// that asks for more at once loses the session, and may begin another.
 	maxWaiting = 64
+	// maxAhead are the requests of a direct connection that are read before their turn.
+	maxAhead = 16
+	// maxLate are the answers of a conversation that are being made beside the others.
+	maxLate = 4
 	// silence ends a session whose device has gone without a word.
 	silence = 30 * time.Minute
 	// lasts is how long a link envelope is worth anything.
@@ -57,31 +55,10 @@ type Household interface {
 	Free() (int64, error)
 }
 
-// Config is what Devices needs. All fields are due.
-type Config struct {
-	UID       protocol.UID
-	Keys      *ident.DeviceKeys
-	RelayKey  protocol.Key32
-	Host      string           // as dialled
-	Address   protocol.Address // hints for envelopes
-	Version   string
-	Log       *chatlog.Log
-	Ring      *keys.Ring
-	Files     *files.Files
-	Wall      *wall.Wall
-	Household Household
-	Chain     func(ctx context.Context) (*ident.Chain, error) // the own one as known
-	Refresh   func(ctx context.Context) (*ident.Chain, error) // and as the relay has it
-	Clock     clock.Clock
-	Random    io.Reader
-	Logger    *slog.Logger
-	Counted   func(what string)
-}
-
 // Devices holds the sessions of one line. They end with it: what was on its way
 // is lost then, and the device begins again.
 type Devices struct {
-	c    Config
+	*Desk
 	now  func() int64 // the relay's time, ms
 	send func(ctx context.Context, e *protocol.Envelope) error
 
@@ -96,16 +73,14 @@ type session struct {
 	device  ident.Device
 	pending *handshake.Responder // until the finish
 	frames  chan []byte
-	grown   chan struct{} // the log has grown
-	asked   chan struct{} // the asks have changed
-	last    time.Time     // guarded by Devices.mu
+	last    time.Time // guarded by Devices.mu
 	stop    context.CancelFunc
 }
 
-// New makes the sessions of a line. now is the relay's time; send puts an
+// Over makes the sessions of a line. now is the relay's time; send puts an
 // envelope that is never queued.
-func New(c Config, now func() int64, send func(ctx context.Context, e *protocol.Envelope) error) *Devices {
-	return &Devices{c: c, now: now, send: send, sessions: map[handshake.SessionID]*session{}}
+func (d *Desk) Over(now func() int64, send func(ctx context.Context, e *protocol.Envelope) error) *Devices {
+	return &Devices{Desk: d, now: now, send: send, sessions: map[handshake.SessionID]*session{}}
 }
 
 // Run takes live envelopes until ctx ends or the channel is closed.
@@ -123,24 +98,6 @@ func (d *Devices) Run(ctx context.Context, live <-chan []byte) {
 			}
 			d.take(ctx, raw)
 		}
-	}
-}
-
-// Grown tells every device that the log has grown.
-func (d *Devices) Grown() {
-	d.each(func(s *session) { clock.Wake(s.grown) })
-}
-
-// Asked tells every admin device that the asks have changed.
-func (d *Devices) Asked() {
-	d.each(func(s *session) { clock.Wake(s.asked) })
-}
-
-func (d *Devices) each(do func(*session)) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, s := range d.sessions {
-		do(s)
 	}
 }
 
@@ -216,8 +173,7 @@ func (d *Devices) hello(ctx context.Context, device ident.Device, id handshake.S
 	if len(d.sessions) >= maxSessions {
 		d.oldest()
 	}
-	d.sessions[id] = &session{id: id, device: device, pending: responder, last: d.c.Clock.Now(), frames: make(chan []byte, maxWaiting),
-		grown: make(chan struct{}, 1), asked: make(chan struct{}, 1), stop: func() {}}
+	d.sessions[id] = &session{id: id, device: device, pending: responder, last: d.c.Clock.Now(), frames: make(chan []byte, maxWaiting), stop: func() {}}
 	d.mu.Unlock()
 	d.reply(ctx, device.ID(), answer)
 }
@@ -310,50 +266,22 @@ func (d *Devices) reply(ctx context.Context, to protocol.DeviceID, data []byte) 
 	}
 }
 
-// serve answers one session's requests in their order, and tells it of news.
+// serve answers one session until it ends.
 func (d *Devices) serve(ctx context.Context, s *session, sealed *handshake.Session) {
-	say := func(plain []byte) bool {
-		data, err := sealed.Seal(plain)
-		if err != nil {
-			d.c.Logger.Error("devices: an answer does not fit", "error", err)
-			return false
-		}
-		d.reply(ctx, s.device.ID(), data)
-		return true
-	}
-	idle := time.NewTimer(silence)
-	defer idle.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-idle.C:
-			d.reply(ctx, s.device.ID(), handshake.ClosedMessage(s.id))
-			return
-		case data := <-s.frames:
-			idle.Reset(silence)
-			plain, err := sealed.Open(data)
+	over := d.converse(ctx, voice{
+		caller: caller{s.device, s.id},
+		frames: s.frames,
+		open:   sealed.Open,
+		say: func(ctx context.Context, plain []byte) error {
+			data, err := sealed.Seal(plain)
 			if err != nil {
-				d.c.Counted("link-refused")
-				d.reply(ctx, s.device.ID(), handshake.ClosedMessage(s.id))
-				return
+				return err
 			}
-			if !say(d.answer(ctx, s.device, plain)) {
-				return
-			}
-		case <-s.grown:
-			n, err := d.c.Log.N(ctx)
-			if err != nil {
-				d.c.Logger.Error("devices: the log is not readable", "error", err)
-				return
-			}
-			if !say(unasked("new", cursor{d.c.Log.Epoch(), n})) {
-				return
-			}
-		case <-s.asked:
-			if s.device.Role == ident.RoleAdmin && !say(unasked("asks", asks{d.c.Household.Asks(d.c.UID)})) {
-				return
-			}
-		}
+			d.reply(ctx, s.device.ID(), data)
+			return nil
+		},
+	})
+	if over {
+		d.reply(ctx, s.device.ID(), handshake.ClosedMessage(s.id))
 	}
 }

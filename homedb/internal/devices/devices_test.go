@@ -95,7 +95,7 @@ func open(t testing.TB) *house {
 		Address: protocol.Address{IP: "courtyard.example", Port: 443}, Version: "test", Log: h.log, Ring: ring,
 		Files: &files.Files{DB: h.db, Dir: dir}, Household: alone{}, Chain: own, Refresh: refresh, Clock: clock.System{}, Random: rand.Reader,
 		Logger: slog.New(slog.DiscardHandler), Counted: func(what string) { h.counted <- what }}
-	h.devices = devices.New(h.config, h.now, func(_ context.Context, e *protocol.Envelope) error { h.sent <- e; return nil })
+	h.devices = devices.New(h.config).Over(h.now, func(_ context.Context, e *protocol.Envelope) error { h.sent <- e; return nil })
 	return h
 }
 

@@ -42,6 +42,7 @@ type Courtyard struct {
 	// Logger takes what relay and homes log; it is shown when the test fails.
 	Logger *slog.Logger
 
+	calls relay.CallsConfig // STUN and TURN: off, unless said otherwise
 	dir   string
 	ahead atomic.Int64     // of Clock, which is everybody else's; what the relay goes by
 	lanes *Street          // what other courtyards there are; nil: none
@@ -57,6 +58,14 @@ type Courtyard struct {
 func Start(t testing.TB) *Courtyard {
 	t.Helper()
 	return start(t, nil, free(t, "127.0.0.1"), clock.NewMoved())
+}
+
+// StartCalling starts a relay with STUN and TURN, which relay to this machine, and as
+// much as anybody likes.
+func StartCalling(t testing.TB) *Courtyard {
+	t.Helper()
+	c := &Courtyard{TB: t, calls: relay.CallsConfig{Turn: "on", TurnListen: []string{"127.0.0.1:0"}, TurnReach: []string{"127.0.0.0/8"}}}
+	return c.start(free(t, "127.0.0.1"), clock.NewMoved())
 }
 
 // StartSecure starts a relay behind something that speaks TLS and HTTP/2, as on
@@ -76,17 +85,21 @@ func StartSecure(t testing.TB, certificate string) *Courtyard {
 
 func start(t testing.TB, front *httptest.Server, listen string, moved *clock.Moved) *Courtyard {
 	t.Helper()
-	c := &Courtyard{front: front, TB: t, Clock: moved, dir: filepath.Join(t.TempDir(), "relay")}
-	c.Logger = logs(t)
+	return (&Courtyard{front: front, TB: t, calls: relay.CallsConfig{Turn: "off"}}).start(listen, moved)
+}
+
+func (c *Courtyard) start(listen string, moved *clock.Moved) *Courtyard {
+	c.Helper()
+	c.Clock, c.dir, c.Logger = moved, filepath.Join(c.TempDir(), "relay"), logs(c.TB)
 	c.run(listen)
-	t.Cleanup(c.Stop)
+	c.Cleanup(c.Stop)
 	return c
 }
 
 func (c *Courtyard) run(listen string) {
 	c.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	config := relay.Config{Listen: listen, Data: c.dir, SpaceMiB: 1024, Reach: []string{"127.0.0.0/8", "::1/128"}}
+	config := relay.Config{Listen: listen, Data: c.dir, SpaceMiB: 1024, Reach: []string{"127.0.0.0/8", "::1/128"}, CallsConfig: c.calls}
 	if c.front != nil {
 		config.Host = c.front.Listener.Addr().String()
 	}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/courtyard-social/courtyard/homedb/internal/clock"
+	"github.com/courtyard-social/courtyard/homedb/internal/direct"
 	"github.com/courtyard-social/courtyard/homedb/internal/gate"
 	"github.com/courtyard-social/courtyard/homedb/internal/metrics"
 	"github.com/courtyard-social/courtyard/homedb/internal/person"
@@ -43,6 +44,7 @@ type Config struct {
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	Logger   *slog.Logger
 	Counts   *metrics.Counts
+	Network  *direct.Network // nil: devices come over the relay alone
 	// FramesPerSecond that are sent to a relay; 0: what it reads (section 12).
 	FramesPerSecond float64
 }
@@ -203,7 +205,7 @@ func (h *Household) open(ctx context.Context, m member, keys *ident.DeviceKeys, 
 		UID: m.UID, Username: m.Username, Dir: dir, RelayKey: m.RelayKey, Keys: keys, Fresh: fresh,
 		Gate:      gate.New(m.place(), h.c.Dial),
 		OpenLog:   func(ctx context.Context) (*store.DB, error) { return h.openLog(ctx, m.UID, fresh) },
-		Household: h, Instance: h.instance, Version: h.c.Version, Clock: h.c.Clock, Random: h.c.Random,
+		Household: h, Network: h.c.Network, Instance: h.instance, Version: h.c.Version, Clock: h.c.Clock, Random: h.c.Random,
 		Jitter: rand.New(rand.NewPCG(h.c.Jitter.Uint64(), h.c.Jitter.Uint64())),
 		// Two people of a household are told apart in the log by a few characters.
 		Logger: h.c.Logger.With("person", m.UID.String()[:6]), Counts: h.c.Counts, FramesPerSecond: h.c.FramesPerSecond,

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,7 +88,20 @@ type Line struct {
 
 	mu      sync.Mutex // guards what follows
 	waiting map[protocol.ID]chan answer
+	asking  []*asked // the earliest first
 	ended   bool
+}
+
+// asked is a question about the courtyard itself, not about an envelope.
+type asked struct {
+	op     string
+	device string // "": the question names none
+	answer chan reply
+}
+
+type reply struct {
+	raw []byte
+	err error
 }
 
 type answer struct {
@@ -117,6 +131,7 @@ type frame struct {
 	Kept   []protocol.UID  `json:"kept,omitempty"`
 	Code   string          `json:"code,omitempty"`
 	What   string          `json:"what,omitempty"`
+	Device string          `json:"device,omitempty"`
 	Params json.RawMessage `json:"params,omitempty"`
 }
 
@@ -147,6 +162,12 @@ func (l *Line) read(ctx context.Context) error {
 			}
 		case "accepted":
 			l.resolve(f.ID, answer{kept: f.Kept})
+		case "turn", "where":
+			r := reply{raw: raw}
+			if f.Code != "" {
+				r = reply{err: refusal(f)}
+			}
+			l.tell(f.Op, f.Device, r)
 		case "refused":
 			if f.ID.IsZero() { // not about a put: the relay says why it is about to close
 				return refusal(f)
@@ -185,6 +206,58 @@ func (l *Line) resolve(id protocol.ID, a answer) {
 	}
 }
 
+// Ask puts a question about the courtyard: `turn`, or `where` about a device (""
+// for turn). The error has the relay's code, or is ErrLost. Answers come in the
+// order of the questions.
+func (l *Line) Ask(ctx context.Context, op, device string) ([]byte, error) {
+	a := &asked{op: op, device: device, answer: make(chan reply, 1)}
+	l.mu.Lock()
+	if l.ended {
+		l.mu.Unlock()
+		return nil, ErrLost
+	}
+	if len(l.asking) >= maxPuts {
+		l.mu.Unlock()
+		return nil, &protocol.Error{Op: "link.Ask", Code: protocol.CodeRateLimited, Cause: errors.New("too many questions at once")}
+	}
+	l.asking = append(l.asking, a)
+	l.mu.Unlock()
+	frame := fmt.Appendf(nil, `{"op":%q}`, op)
+	if device != "" {
+		frame = fmt.Appendf(nil, `{"op":%q,"device":%q}`, op, device)
+	}
+	if err := l.write(ctx, frame); err != nil {
+		l.forget(a)
+		return nil, fmt.Errorf("%w: %w", ErrLost, err)
+	}
+	select {
+	case r := <-a.answer:
+		return r.raw, r.err
+	case <-ctx.Done():
+		l.forget(a)
+		return nil, ctx.Err()
+	}
+}
+
+// tell hands an answer to the earliest who has asked for it.
+func (l *Line) tell(op, device string, r reply) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, a := range l.asking {
+		if a.op == op && a.device == device {
+			l.asking = slices.Delete(l.asking, i, i+1)
+			a.answer <- r // holds one, and only this sends
+			return
+		}
+	}
+}
+
+func (l *Line) forget(a *asked) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asking = slices.DeleteFunc(l.asking, func(b *asked) bool { return a == b })
+}
+
 // end lets everybody who waits for an answer know that none will come.
 func (l *Line) end() {
 	l.mu.Lock()
@@ -194,6 +267,10 @@ func (l *Line) end() {
 		delete(l.waiting, id)
 		c <- answer{err: ErrLost}
 	}
+	for _, a := range l.asking {
+		a.answer <- reply{err: ErrLost}
+	}
+	l.asking = nil
 }
 
 func (l *Line) write(ctx context.Context, frame []byte) error {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -324,6 +325,67 @@ func TestPuts(t *testing.T) {
 			t.Error("and stays so: ", err)
 		}
 	})
+}
+
+// TestQuestions: answers find who has asked, a refusal ends nothing, and what the
+// line does not bring any more is ErrLost.
+func TestQuestions(t *testing.T) {
+	g := newGatehouse(t)
+	p := newPipe()
+	l := link.New(g.config(func(context.Context) (link.Socket, error) { return p, nil }))
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); l.Run(ctx, g.serve) }()
+	defer func() { stop(); <-done }()
+	if err := g.greets(p, honest); err != nil {
+		t.Fatal(err)
+	}
+	line := <-g.lines
+	type answer struct {
+		raw []byte
+		err error
+	}
+	asks := func(op, device, frame string) <-chan answer {
+		t.Helper()
+		c := make(chan answer, 1)
+		go func() {
+			raw, err := line.Ask(ctx, op, device)
+			c <- answer{raw, err}
+		}()
+		if got := string(<-p.out); got != frame {
+			t.Errorf("asked %s, not %s", got, frame)
+		}
+		return c
+	}
+	turn := asks("turn", "", `{"op":"turn"}`)
+	phone := asks("where", "AAAA", `{"op":"where","device":"AAAA"}`)
+	tab := asks("where", "BBBB", `{"op":"where","device":"BBBB"}`)
+	p.in <- []byte(`{"op":"where","device":"CCCC","ip":"1.2.3.4"}`) // nobody has asked
+	p.in <- []byte(`{"op":"where","device":"BBBB","code":"not-found","params":{}}`)
+	if a := <-tab; protocol.CodeOf(a.err) != protocol.CodeNotFound {
+		t.Error(a.err)
+	}
+	p.in <- []byte(`{"op":"where","device":"AAAA","ip":"5.6.7.8"}`)
+	if a := <-phone; a.err != nil || !strings.Contains(string(a.raw), "5.6.7.8") {
+		t.Errorf("%s %v", a.raw, a.err)
+	}
+	p.in <- []byte(`{"op":"turn","stun":["stun:h:3478"],"urls":[]}`)
+	if a := <-turn; a.err != nil || !strings.Contains(string(a.raw), "stun:h:3478") {
+		t.Errorf("%s %v", a.raw, a.err)
+	}
+	turn = asks("turn", "", `{"op":"turn"}`)
+	given, giveUp := context.WithCancel(ctx)
+	giveUp()
+	if _, err := line.Ask(given, "turn", ""); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	p.Close()
+	if a := <-turn; !errors.Is(a.err, link.ErrLost) {
+		t.Error(a.err)
+	}
+	if _, err := line.Ask(ctx, "turn", ""); !errors.Is(err, link.ErrLost) {
+		t.Error(err)
+	}
 }
 
 func TestARelayThatSendsTooMuch(t *testing.T) {

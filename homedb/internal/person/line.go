@@ -44,13 +44,7 @@ func (p *Person) serve(ctx context.Context, l *link.Line) {
 	if skew := time.Duration(l.Ready.Time-l.At.UnixMilli()) * time.Millisecond; skew.Abs() > maxSkew {
 		c.Logger.Warn("this machine's clock differs from the relay's; letters carry the relay's time", "by", skew)
 	}
-	host := c.Gate.Place().Host
-	cur.devices = devices.New(devices.Config{
-		UID: c.UID, Keys: c.Keys, RelayKey: c.RelayKey, Host: host, Address: p.address, Version: c.Version,
-		Log: p.log, Ring: p.ring, Files: p.files, Wall: p.wall, Household: c.Household, Chain: p.book.Own,
-		Refresh: func(ctx context.Context) (*ident.Chain, error) { return p.book.Refresh(ctx, c.UID) },
-		Clock:   c.Clock, Random: c.Random, Logger: c.Logger, Counted: c.Counts.Link,
-	}, p.relayTime, l.Send)
+	cur.devices = p.desk.Over(p.relayTime, l.Send)
 	p.mu.Lock()
 	p.current = cur
 	p.mu.Unlock()

@@ -18,6 +18,7 @@ import (
 	"github.com/courtyard-social/courtyard/homedb/internal/chatlog"
 	"github.com/courtyard-social/courtyard/homedb/internal/clock"
 	"github.com/courtyard-social/courtyard/homedb/internal/devices"
+	"github.com/courtyard-social/courtyard/homedb/internal/direct"
 	"github.com/courtyard-social/courtyard/homedb/internal/files"
 	"github.com/courtyard-social/courtyard/homedb/internal/friends"
 	"github.com/courtyard-social/courtyard/homedb/internal/gate"
@@ -36,7 +37,7 @@ import (
 	"github.com/courtyard-social/courtyard/protocol/vault"
 )
 
-// Config is what a person needs. All fields are due.
+// Config is what a person needs. All fields are due but Network.
 type Config struct {
 	UID       protocol.UID
 	Username  string
@@ -47,7 +48,8 @@ type Config struct {
 	OpenLog   func(ctx context.Context) (*store.DB, error)
 	Fresh     bool // just paired: what the relay keeps has to be taken over, again if need be
 	Household devices.Household
-	Instance  protocol.ID // of this process
+	Network   *direct.Network // nil: this home is reached over the relay alone
+	Instance  protocol.ID     // of this process
 	Version   string
 	Clock     clock.Clock
 	Random    io.Reader
@@ -107,6 +109,8 @@ type Person struct {
 	take    *takeover.Takeover
 	wall    *wall.Wall
 	link    *link.Link
+	desk    *devices.Desk
+	paths   *direct.Paths // nil without a network
 
 	// Each holds one: woken once is as good as many times.
 	chainWake, vaultWake, heldWake, keysWake chan struct{}
@@ -189,6 +193,7 @@ func (p *Person) assemble() error {
 		Clock: c.Clock, Now: p.relayTime, Chain: p.book.Own,
 		Refresh: func(ctx context.Context) (*ident.Chain, error) { return p.book.Refresh(ctx, c.UID) },
 		Logger:  c.Logger, Counted: c.Counts.Link, Wake: make(chan struct{}, 1)}
+	p.openDesk(ip)
 	p.link = link.New(link.Config{UID: c.UID, Keys: c.Keys, Instance: c.Instance, Host: c.Gate.Place().Host, RelayKey: c.RelayKey,
 		Dial: link.Dialer(c.Gate), Clock: c.Clock, Random: c.Random, Jitter: c.Jitter, Log: c.Logger,
 		Dropped: func() { c.Counts.Link("live-dropped") }, State: p.linkState,
@@ -210,6 +215,9 @@ func (p *Person) Run(ctx context.Context) {
 	p.stop = stop
 	p.mu.Unlock()
 	var all sync.WaitGroup
+	if p.paths != nil {
+		defer p.paths.Close()
+	}
 	all.Go(func() { p.tidy(ctx) })
 	all.Go(func() { p.chains(ctx) })
 	p.link.Run(ctx, func(ctx context.Context, l *link.Line) { p.serve(ctx, l) })
@@ -310,18 +318,10 @@ func (p *Person) opened(c vault.Contents) {
 }
 
 // grown tells the person's devices that the log has grown.
-func (p *Person) grown() {
-	if l := p.line(); l != nil {
-		l.devices.Grown()
-	}
-}
+func (p *Person) grown() { p.desk.Grown() }
 
 // Asked tells the person's devices that the pairings that wait for consent have changed.
-func (p *Person) Asked() {
-	if l := p.line(); l != nil {
-		l.devices.Asked()
-	}
-}
+func (p *Person) Asked() { p.desk.Asked() }
 
 func (p *Person) line() *line {
 	p.mu.Lock()

@@ -88,6 +88,9 @@ func (p *Person) followChain(ctx context.Context) {
 	if err != nil && ctx.Err() == nil {
 		p.c.Logger.Warn("own chain: not read", "error", err)
 	}
+	if p.paths != nil {
+		p.paths.Check(ctx) // a device may have been removed
+	}
 }
 
 // followVault takes what a device has changed: pins, and keys that it issued

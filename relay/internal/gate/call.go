@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -34,6 +35,16 @@ func (c *Call) Writer() http.ResponseWriter { return c.e.Response() }
 
 // Address is the key of the caller's address for limits; see limit.Address.
 func (c *Call) Address() string { return limit.Address(c.e.RealIP()) }
+
+// IP is the caller's address, "" if there is none: with a proxy that the operator
+// trusts, the one that it has forwarded.
+func (c *Call) IP() string {
+	addr, err := netip.ParseAddr(c.e.RealIP())
+	if err != nil {
+		return ""
+	}
+	return addr.Unmap().WithZone("").String()
+}
 
 // Identify finds the caller by token, on a route that needs one only sometimes.
 // Codes: unauthorized, rate-limited.

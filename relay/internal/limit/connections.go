@@ -1,29 +1,42 @@
 package limit
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 )
+
+// Share is how many connections one address may hold at once, and all together.
+type Share struct{ Each, All int }
+
+// HTTP is for browsers, homes and other relays: of one address a family's behind
+// one router; in all as many as memory allows, 12 KiB for an idle websocket and
+// more for a request.
+var HTTP = Share{Each: 256, All: 20_000}
 
 const (
-	// connections of one address: a family's browsers and homes behind one router.
-	connections = 256
-	// allConnections bounds the relay's; an idle websocket costs about 12 KiB, a request more.
-	allConnections = 20_000
+	// pauseFirst and pauseMost are how long nothing is accepted when the system has
+	// nothing to accept with, no file descriptor say; each time twice as long.
+	pauseFirst = 5 * time.Millisecond
+	pauseMost  = time.Second
 )
 
-// Connections closes connections beyond what one address may hold at once, and
-// beyond what the relay may, as they come. Proxies that the operator trusts hold
-// those of many. refused is called for each that is closed so.
-func Connections(l net.Listener, trusted []netip.Prefix, refused func()) net.Listener {
-	return &listener{Listener: l, trusted: trusted, refused: refused, held: map[string]int{}}
+// Connections closes connections beyond the share, as they come. Proxies that the
+// operator trusts hold those of many. refused is called for each that is closed so.
+// Its Accept fails only when the listener is closed.
+func Connections(l net.Listener, share Share, trusted []netip.Prefix, refused func()) net.Listener {
+	return &listener{Listener: l, share: share, trusted: trusted, refused: refused, held: map[string]int{}, closed: make(chan struct{})}
 }
 
 type listener struct {
 	net.Listener
+	share   Share
 	trusted []netip.Prefix
 	refused func()
+	closed  chan struct{}
+	once    sync.Once
 
 	mu   sync.Mutex
 	held map[string]int // guarded by mu; at most all keys
@@ -32,11 +45,22 @@ type listener struct {
 
 // Accept implements net.Listener.
 func (l *listener) Accept() (net.Conn, error) {
+	pause := pauseFirst
 	for {
 		conn, err := l.Listener.Accept()
+		if err != nil && !errors.Is(err, net.ErrClosed) {
+			select {
+			case <-time.After(pause):
+				pause = min(2*pause, pauseMost)
+				continue
+			case <-l.closed:
+				return nil, net.ErrClosed
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
+		pause = pauseFirst
 		key, exempt := l.key(conn)
 		if l.take(key, exempt) {
 			return &counted{Conn: conn, done: sync.OnceFunc(func() { l.give(key) })}, nil
@@ -44,6 +68,12 @@ func (l *listener) Accept() (net.Conn, error) {
 		l.refused()
 		_ = conn.Close() // there is no room to say why
 	}
+}
+
+// Close implements net.Listener.
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
 }
 
 func (l *listener) key(conn net.Conn) (key string, exempt bool) {
@@ -62,7 +92,7 @@ func (l *listener) key(conn net.Conn) (key string, exempt bool) {
 func (l *listener) take(key string, exempt bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.all >= allConnections || !exempt && l.held[key] >= connections {
+	if l.all >= l.share.All || !exempt && l.held[key] >= l.share.Each {
 		return false
 	}
 	l.all++

@@ -82,7 +82,7 @@ func TestConnectionsOfOneAddressAreBounded(t *testing.T) {
 	}
 	defer inner.Close()
 	var refused atomic.Int64
-	l := limit.Connections(inner, nil, func() { refused.Add(1) })
+	l := limit.Connections(inner, limit.HTTP, nil, func() { refused.Add(1) })
 	accepted := make(chan net.Conn, 1000)
 	go func() {
 		defer close(accepted)
@@ -132,7 +132,7 @@ func TestConnectionsOfOneAddressAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer inner2.Close()
-	proxied := limit.Connections(inner2, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, func() { t.Error("refused") })
+	proxied := limit.Connections(inner2, limit.HTTP, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, func() { t.Error("refused") })
 	for range 300 {
 		if _, err := net.Dial("tcp", inner2.Addr().String()); err != nil {
 			t.Fatal(err)

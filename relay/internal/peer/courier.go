@@ -18,6 +18,7 @@ const (
 	pageParcels = 16 // read at a time for one person
 	liveWaiting = 64 // live frames that wait for the link; more are dropped
 	idleLink    = 5 * time.Minute
+	reachEvery  = 5 * time.Second
 	// answerWithin is how long the other side may leave everything unanswered.
 	answerWithin = 2 * time.Minute
 )
@@ -35,7 +36,7 @@ type courier struct {
 	hurried  bool                  // guarded by mu; the relay there has shown that it lives
 	grants   bool                  // guarded by mu; what is granted there has changed
 	doubt    bool                  // guarded by mu; the lists have changed
-	live     [][]byte              // guarded by mu; at most liveWaiting
+	live     []live                // guarded by mu; at most liveWaiting
 	state    State                 // guarded by mu
 	wake     chan struct{}         // capacity 1
 
@@ -51,12 +52,21 @@ type courier struct {
 	flying int           // puts and parts unanswered
 	bytes  int64
 	until  time.Time // do not dial before
+	dialed time.Time // when it was tried last
 	pause  pause
 	tries  int
 	idle   time.Time // since when there is nothing to do
 	round  bool      // there is no line, and the last detour was one
 	news   bool      // something came that no detour has been tried for
 	grant  bool      // what is granted is to be told
+}
+
+// live is a letter that is worthless later.
+type live struct {
+	to    protocol.UID
+	raw   []byte
+	ring  bool
+	reach bool // worth a link of its own
 }
 
 // State is what Diagnostics tells of a courier.
@@ -109,14 +119,31 @@ func (c *courier) hurry() {
 	c.poke()
 }
 
-// offerLive hands over what is worthless later; without a link it is dropped.
-func (c *courier) offerLive(raw []byte) {
+// offerLive hands over what is worthless later; without a link it is dropped,
+// unless it is worth one.
+func (c *courier) offerLive(l live) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state.Connected && len(c.live) < liveWaiting {
-		c.live = append(c.live, raw)
+	if (c.state.Connected || l.reach) && len(c.live) < liveWaiting {
+		c.live = append(c.live, l)
 		c.poke()
 	}
+}
+
+// reaching reports whether something waits that is worth a link. Without one it
+// waits for no longer than one try, and what is not worth one for none.
+func (c *courier) reaching() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.live = slices.DeleteFunc(c.live, func(l live) bool { return !l.reach })
+	return len(c.live) > 0
+}
+
+// forsake drops what waits for a link that there is not.
+func (c *courier) forsake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.live = nil
 }
 
 // proclaim: what is granted to the relay there has changed.
@@ -131,7 +158,7 @@ func (c *courier) proclaim() {
 func (c *courier) busy() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.expected) > 0 || c.grants
+	return len(c.expected) > 0 || c.grants || len(c.live) > 0
 }
 
 // State is for Diagnostics.
@@ -221,13 +248,20 @@ func (c *courier) tell() {
 // else can; negative: there is nothing to do at all.
 func (c *courier) work(ctx context.Context) time.Duration {
 	now := c.peers.config.Now()
+	if c.line == nil && c.reaching() {
+		c.reach(ctx)
+		now = c.peers.config.Now()
+	}
 	if len(c.order) == 0 && !c.grant {
-		c.sendLive()
+		c.sendLive(ctx)
 		if c.idle.IsZero() {
 			c.idle = now
 		}
 		if rest := idleLink - now.Sub(c.idle); rest > 0 && c.line != nil {
 			return rest
+		}
+		if rest := reachEvery - now.Sub(c.dialed); rest > 0 && c.line == nil && c.tries > 0 {
+			return rest // it remembers when it tried
 		}
 		return -1
 	}
@@ -251,12 +285,22 @@ func (c *courier) work(ctx context.Context) time.Duration {
 			return 0
 		}
 	}
-	c.sendLive()
+	c.sendLive(ctx)
 	return c.fill(ctx)
+}
+
+// reach opens a line for a letter that somebody waits for: at once, whatever the
+// pause, but not more often than every reachEvery. What finds none is dropped.
+func (c *courier) reach(ctx context.Context) {
+	now := c.peers.config.Now()
+	if now.Before(c.until) && now.Sub(c.dialed) < reachEvery || !c.connect(ctx) {
+		c.forsake()
+	}
 }
 
 // connect opens a line. What was on its way on an earlier one goes again.
 func (c *courier) connect(ctx context.Context) bool {
+	c.dialed = c.peers.config.Now()
 	l, peer, err := c.peers.dial(ctx, c.host)
 	if err != nil {
 		c.fail(ctx, err)
@@ -408,17 +452,25 @@ func (c *courier) trouble(ctx context.Context, what string, err error) {
 	}
 }
 
-func (c *courier) sendLive() {
+func (c *courier) sendLive(ctx context.Context) {
 	c.mu.Lock()
-	frames := c.live
+	letters := c.live
 	c.live = nil
 	c.mu.Unlock()
-	for _, raw := range frames {
+	for _, l := range letters {
 		if c.line == nil {
 			return
 		}
-		if err := c.line.write(link.Request{Op: link.OpLive, Env: raw}); err != nil {
-			c.lost(context.Background(), err)
+		if l.reach {
+			c.idle = time.Time{} // a call is under way: the link stays
+			// Who calls whom is nobody's business but that relay's where the other lives.
+			if err := c.meetReader(ctx, l.to); err != nil {
+				c.peers.config.Told.Refused(protocol.CodeOf(err))
+				continue
+			}
+		}
+		if err := c.line.write(link.Request{Op: link.OpLive, Env: l.raw, Ring: l.ring}); err != nil {
+			c.lost(ctx, err)
 			return
 		}
 	}

@@ -446,7 +446,7 @@ func (g *guest) hand(r link.Request) {
 	if err == nil {
 		var ok bool
 		if ok, err = g.peers.config.Store.AcceptsFrom(g.ctx, e.To.ID, e.From.ID, g.pins.relay, g.host); err == nil && ok {
-			g.peers.config.Told.Brought(e, r.Env)
+			g.peers.config.Told.Brought(e, r.Env, r.Ring)
 			return
 		}
 	}

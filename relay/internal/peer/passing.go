@@ -53,7 +53,7 @@ func (c *courier) fill(ctx context.Context) time.Duration {
 func (c *courier) advance(ctx context.Context, l *lane) (on bool, err error) {
 	now := c.peers.config.Now()
 	if !l.known {
-		if err := c.meetReader(ctx, l); err != nil {
+		if err := c.meetReader(ctx, l.to); err != nil {
 			l.rewind(l.sent+1, now, protocol.CodeOf(err))
 			return false, nil
 		}
@@ -115,22 +115,22 @@ func (c *courier) send(ctx context.Context, l *lane, parcel queue.Parcel) error 
 
 // meetReader makes sure that the relay at the other end is the one that the
 // reader's chain names. Codes: peer-key, peer-away, address-refused.
-func (c *courier) meetReader(ctx context.Context, l *lane) error {
-	lives, err := c.pins.live(ctx, l.to)
+func (c *courier) meetReader(ctx context.Context, to protocol.UID) error {
+	lives, err := c.pins.live(ctx, to)
 	if err != nil || lives {
 		return err
 	}
-	chain, err := c.peers.fetch(ctx, c.host, l.to)
+	chain, err := c.peers.fetch(ctx, c.host, to)
 	if err != nil {
 		return err
 	}
-	if err := c.pins.take(ctx, l.to, chain); err != nil {
+	if err := c.pins.take(ctx, to, chain); err != nil {
 		if protocol.CodeOf(err) == protocol.CodeNotAllowed {
 			return &protocol.Error{Op: "peer.meetReader", Code: protocol.CodePeerKey, Cause: err}
 		}
 		return err
 	}
-	return c.pins.keep(ctx, l.to)
+	return c.pins.keep(ctx, to)
 }
 
 // maxChainBytes bounds the chain that another relay shows of somebody.

@@ -78,8 +78,9 @@ type Told interface {
 	// Carried: the other relay has a letter of sender's on disk; by names the
 	// courtyard by way of which, if any.
 	Carried(sender, to protocol.UID, id protocol.ID, kept bool, by string)
-	// Brought: something worthless later, for a person who lives here.
-	Brought(e *protocol.Envelope, raw []byte)
+	// Brought: something worthless later, for a person who lives here; ring: it
+	// begins a call.
+	Brought(e *protocol.Envelope, raw []byte, ring bool)
 	// Linked counts links that open (1) and close (-1).
 	Linked(direction string, delta int)
 	Refused(code string)
@@ -169,10 +170,17 @@ func (p *Peers) courierLocked(host string) *courier {
 	return c
 }
 
-// Live passes on what is worthless later, if there is a link.
-func (p *Peers) Live(host string, raw []byte) {
-	if c := p.courier(host); c != nil {
-		c.offerLive(raw)
+// Live passes on what is worthless later, if there is a link. One is opened for
+// what rings or reaches: somebody waits at the other end.
+func (p *Peers) Live(host string, to protocol.UID, raw []byte, ring, reach bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.couriers[host]
+	if ring || reach {
+		c = p.courierLocked(host)
+	}
+	if c != nil {
+		c.offerLive(live{to, raw, ring, ring || reach}) // under mu, so that it is not retiring meanwhile
 	}
 }
 

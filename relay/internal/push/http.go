@@ -148,7 +148,7 @@ func (r *Room) test(call *gate.Call) error {
 	default:
 		return &protocol.Error{Op: op, Code: protocol.CodeUnavailable}
 	}
-	came := r.send(call.Context(), &s, payload{V: 1, Kind: "test", To: &s.UID})
+	came := r.send(call.Context(), &s, payload{V: 1, Kind: "test", To: &s.UID}, life)
 	r.config.Counts.Pushed(came.what)
 	switch came.what {
 	case whatSent:

@@ -3,6 +3,8 @@
 // sealed for the device (RFC 8291), that says who wrote and how often, never what
 // (section 16).
 //
+// A call wakes at once, and for no longer than it rings.
+//
 // A push is a hint. It must never be the only way to learn of a letter, never
 // keep a letter waiting, and never go to a host that is not on the list.
 package push
@@ -68,6 +70,8 @@ type Client interface {
 type Presence interface {
 	// Heard is how many sockets a device has and how many frames came over them.
 	Heard(uid protocol.UID, device protocol.DeviceID) (sockets int, frames uint64)
+	// Frames is how many frames came over the sockets of each connected device.
+	Frames(uid protocol.UID) map[protocol.DeviceID]uint64
 }
 
 // Counts hears what became of pushes: sent, gone, later, refused, dropped.
@@ -114,6 +118,8 @@ type Room struct {
 
 	mu     sync.Mutex // all below
 	people map[protocol.UID]struct{}
+	rung   map[chat]rung // calls that the loop has not looked at
+	rings  map[ringing]*ring
 	news   map[chat]news
 	wakes  map[device]map[protocol.UID]*wake // by who wrote
 	total  int                               // wakes in all
@@ -155,7 +161,7 @@ func New(ctx context.Context, config Config) (*Room, error) {
 	r := &Room{
 		config: config, vapid: vapid,
 		jobs: make(chan job, mostJobs), look: make(chan struct{}, 1), tests: make(chan struct{}, mostTests),
-		people: map[protocol.UID]struct{}{}, news: map[chat]news{}, wakes: map[device]map[protocol.UID]*wake{},
+		people: map[protocol.UID]struct{}{}, rung: map[chat]rung{}, rings: map[ringing]*ring{}, news: map[chat]news{}, wakes: map[device]map[protocol.UID]*wake{},
 	}
 	for _, uid := range people {
 		r.people[uid] = struct{}{}

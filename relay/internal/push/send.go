@@ -16,7 +16,7 @@ import (
 // payload is what a push says (section 16), sealed for the device.
 type payload struct {
 	V    int           `json:"v"`
-	Kind string        `json:"kind"`          // chat, friend or test
+	Kind string        `json:"kind"`          // chat, friend, call or test
 	To   *protocol.UID `json:"to,omitempty"`  // whose device it is
 	UID  *protocol.UID `json:"uid,omitempty"` // who wrote
 	N    int           `json:"n"`             // letters since the device was last connected
@@ -49,7 +49,7 @@ const (
 )
 
 // send tries once.
-func (r *Room) send(ctx context.Context, s *Subscription, what payload) outcome {
+func (r *Room) send(ctx context.Context, s *Subscription, what payload, ttl time.Duration) outcome {
 	u, err := r.checkEndpoint(s.Endpoint)
 	if err != nil {
 		return outcome{what: whatRefused, err: err}
@@ -76,7 +76,7 @@ func (r *Room) send(ctx context.Context, s *Subscription, what payload) outcome 
 	h.Set("Authorization", authorization)
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Encoding", "aes128gcm")
-	h.Set("TTL", strconv.Itoa(int(life/time.Second)))
+	h.Set("TTL", strconv.Itoa(int(ttl/time.Second)))
 	h.Set("Urgency", "high") // a phone asleep is woken: somebody wrote to somebody
 	res, err := r.config.Client.Do(req)
 	if err != nil {

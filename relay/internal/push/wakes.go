@@ -41,13 +41,15 @@ type wake struct {
 	busy    bool      // a worker has it
 }
 
-// job is a push on its way; letters is what it says.
+// job is a push on its way, for a wake or for a ring.
 type job struct {
 	device device
 	peer   protocol.UID
 	wake   *wake
+	ring   *ring
 	target Subscription
 	what   payload
+	ttl    time.Duration
 }
 
 // Run decides and sends until ctx ends, and returns when everything of it has ended.
@@ -69,8 +71,8 @@ func (r *Room) Run(ctx context.Context) {
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		wait := again
-		if r.spread(ctx) {
-			wait = r.dispatch(ctx)
+		if r.spread(ctx) && r.spreadRings(ctx) {
+			wait = min(r.dispatch(ctx), r.dispatchRings(ctx))
 		}
 		timer.Reset(wait)
 		select {
@@ -260,6 +262,7 @@ func (r *Room) settle(ctx context.Context, j *job, now time.Time) verdict {
 	w.busy = true
 	j.target = target.Subscription
 	j.what = payload{V: 1, Kind: w.kind, To: &j.device.uid, UID: &j.peer, N: w.letters}
+	j.ttl = life
 	return send
 }
 
@@ -278,14 +281,18 @@ func (r *Room) drop(j job) {
 
 // work sends one push and notes what came of it.
 func (r *Room) work(ctx context.Context, j job) {
-	came := r.send(ctx, &j.target, j.what)
+	came := r.send(ctx, &j.target, j.what, j.ttl)
 	if ctx.Err() != nil {
 		return
 	}
 	if came.what == whatRefused {
 		r.config.Log.Warn("a push was refused", "host", came.host, "status", came.status, "err", came.err)
 	}
-	r.conclude(ctx, j, came)
+	if j.ring != nil {
+		r.concludeRing(ctx, j, came)
+	} else {
+		r.conclude(ctx, j, came)
+	}
 	r.config.Counts.Pushed(came.what)
 }
 

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,7 +34,8 @@ type Options struct {
 }
 
 // Config is the relay's; Data is filled in, and unless they are set Listen, with
-// 127.0.0.1, and Reach, with this machine's own networks.
+// 127.0.0.1, Reach, with this machine's own networks, and Turn, which is off: the
+// tests of one machine cannot all have its ports.
 type Config = relay.Config
 
 // Limits that a test with many sockets on one address needs wider.
@@ -96,6 +99,9 @@ func Start(t testing.TB, o Options) *Courtyard {
 	if c.config.Reach == nil {
 		c.config.Reach = []string{"127.0.0.0/8", "::1/128"}
 	}
+	if c.config.Turn == "" {
+		c.config.Turn = "off"
+	}
 	if c.config.SpaceMiB == 0 {
 		c.config.SpaceMiB = 256
 	}
@@ -134,6 +140,21 @@ func (c *Courtyard) From(local net.Addr) *Courtyard {
 	other := *c
 	dialer := &net.Dialer{LocalAddr: local}
 	other.client = &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{DialContext: dialer.DialContext}}
+	c.t.Cleanup(other.client.CloseIdleConnections)
+	return &other
+}
+
+// Over is the same courtyard, reached over TLS at an address, by whatever certificate.
+func (c *Courtyard) Over(address string, protocols ...string) *Courtyard {
+	other := *c
+	other.URL = "https://" + address
+	config := &tls.Config{InsecureSkipVerify: true, NextProtos: protocols}
+	other.client = &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{
+		ForceAttemptHTTP2: slices.Contains(protocols, "h2"),
+		DialTLSContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&tls.Dialer{Config: config}).DialContext(ctx, network, address)
+		},
+	}}
 	c.t.Cleanup(other.client.CloseIdleConnections)
 	return &other
 }
@@ -192,6 +213,7 @@ type Answer struct {
 	Header http.Header
 	Body   []byte
 	Code   string // of a problem
+	Proto  string // HTTP/1.1, HTTP/2.0
 }
 
 // Call makes a request. body may be nil, []byte (octet-stream) or anything that is written as JSON.
@@ -238,7 +260,7 @@ func (c *Courtyard) Try(method, path, token string, body any, headers ...string)
 	if closed := res.Body.Close(); err == nil {
 		err = closed
 	}
-	a := Answer{Status: res.StatusCode, Header: res.Header, Body: raw}
+	a := Answer{Status: res.StatusCode, Header: res.Header, Body: raw, Proto: res.Proto}
 	if res.Header.Get("Content-Type") == "application/problem+json" {
 		var p struct {
 			Code string `json:"code"`

@@ -30,6 +30,7 @@ type Frame struct {
 	N      int64           `json:"n"`
 	Env    json.RawMessage `json:"env"`
 	What   string          `json:"what"`
+	Raw    []byte          `json:"-"`
 }
 
 // Socket is a connected device.
@@ -147,6 +148,7 @@ func (s *Socket) read() {
 		var f Frame
 		if err == nil {
 			err = json.Unmarshal(raw, &f)
+			f.Raw = raw
 		}
 		s.mu.Lock()
 		if err != nil {

@@ -14,10 +14,16 @@ type request struct {
 	For []protocol.UID  `json:"for,omitempty"`
 	Env json.RawMessage `json:"env,omitempty"`
 	N   int64           `json:"n,omitempty"`
+	// Device is which of the own ones is asked about.
+	Device protocol.DeviceID `json:"device,omitempty"`
 	// Quiet: nobody need be woken for it (section 16).
 	Quiet bool `json:"quiet,omitempty"`
 	// Unsure: by the writer's own clock it is dated ahead (section 14).
 	Unsure bool `json:"unsure,omitempty"`
+	// Ring: a live letter that begins a call, for which a device that sleeps is
+	// woken; Reach: one that is worth opening a link to another relay (section 17).
+	Ring  bool `json:"ring,omitempty"`
+	Reach bool `json:"reach,omitempty"`
 }
 
 // requestDepth: the frame, the envelope and its addresses, and some for keys
@@ -65,15 +71,34 @@ func refusedFrame(id protocol.ID, err error) []byte {
 		out = append(out, id.String()...)
 		out = append(out, '"')
 	}
-	params := map[string]any{}
-	if e, ok := asError(err); ok && e.Params != nil {
-		params = e.Params
-	}
 	out = append(out, `,"code":"`...)
 	out = append(out, protocol.CodeOf(err)...)
 	out = append(out, `","params":`...)
-	out = append(out, encode(params)...)
+	out = append(out, encode(paramsOf(err))...)
 	return append(out, '}')
+}
+
+// declinedFrame answers a question that is not answered: unlike a refusal without
+// an id it ends nothing.
+func declinedFrame(r request, err error) []byte {
+	out := append(make([]byte, 0, 160), `{"op":"`...)
+	out = append(out, r.Op...)
+	if !r.Device.IsZero() {
+		out = append(out, `","device":"`...)
+		out = append(out, r.Device.String()...)
+	}
+	out = append(out, `","code":"`...)
+	out = append(out, protocol.CodeOf(err)...)
+	out = append(out, `","params":`...)
+	out = append(out, encode(paramsOf(err))...)
+	return append(out, '}')
+}
+
+func paramsOf(err error) map[string]any {
+	if e, ok := asError(err); ok && e.Params != nil {
+		return e.Params
+	}
+	return map[string]any{}
 }
 
 func eventFrame(what string, params map[string]any) []byte {

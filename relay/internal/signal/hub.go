@@ -14,6 +14,7 @@ import (
 
 	"github.com/courtyard-social/courtyard/protocol"
 	"github.com/courtyard-social/courtyard/protocol/ident"
+	"github.com/courtyard-social/courtyard/relay/internal/limit"
 	"github.com/courtyard-social/courtyard/relay/internal/queue"
 	"github.com/courtyard-social/courtyard/relay/internal/tokens"
 )
@@ -65,8 +66,9 @@ type Queue interface {
 type Elsewhere interface {
 	// Own reports whether an address is this relay's, and writes it as host[:port].
 	Own(a protocol.Address) (host string, own bool)
-	// Live passes on what is worthless later, or drops it.
-	Live(host string, raw []byte)
+	// Live passes on what is worthless later, or drops it; for what rings or
+	// reaches a link is opened.
+	Live(host string, to protocol.UID, raw []byte, ring, reach bool)
 }
 
 // Counts hears what happens on sockets.
@@ -87,11 +89,14 @@ type Config struct {
 	Queue   Queue
 	// Elsewhere may be nil: then everybody lives here.
 	Elsewhere Elsewhere
+	Turn      Turn
 	Tokens    *tokens.Book
 	Counts    Counts
 	Log       *slog.Logger
 	Now       func() time.Time
 	Random    io.Reader
+	// Ring wakes a person's devices for a call of a contact; nil: nobody is woken.
+	Ring func(owner, caller protocol.UID)
 	// Present hears of a device whose socket has got its ready frame; nil for nobody.
 	Present func(uid protocol.UID, device protocol.DeviceID)
 	// FramesPerMinute of one socket; more are read later. 0: the 600 of section 12.
@@ -108,6 +113,8 @@ const (
 	// homeAnswers is how long a connected home has to show that it is alive when
 	// another with its key comes.
 	homeAnswers = 5 * time.Second
+	// ringsPerMinute of one person; a person rings one after the other.
+	ringsPerMinute = 20
 )
 
 // Hub knows every socket. Safe for use by several goroutines.
@@ -117,10 +124,14 @@ type Hub struct {
 	stop   context.CancelFunc
 	all    sync.WaitGroup // one for each socket
 
+	questions *limit.Book
+
 	mu     sync.Mutex
 	closed bool                                  // guarded by mu
 	people map[protocol.UID]map[*socket]struct{} // guarded by mu; seated sockets
 	order  uint64                                // guarded by mu; counts seatings
+
+	rings *limit.Book // letters that ring, by sender
 
 	presence sync.Mutex // held while a home's state is read off the seats and written down
 }
@@ -134,7 +145,10 @@ func New(config Config) *Hub {
 		config.SocketsPerMinute = 20
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	return &Hub{config: config, ctx: ctx, stop: stop, people: map[protocol.UID]map[*socket]struct{}{}}
+	return &Hub{
+		config: config, ctx: ctx, stop: stop, people: map[protocol.UID]map[*socket]struct{}{},
+		rings: limit.NewBook(limit.Rate{N: ringsPerMinute, Per: time.Minute}, config.Now), questions: limit.NewBook(questions, config.Now),
+	}
 }
 
 // Stop closes every socket and returns when all have ended.
@@ -320,6 +334,15 @@ func (h *Hub) Heard(uid protocol.UID, device protocol.DeviceID) (sockets int, fr
 		frames += s.heard.Load()
 	}
 	return sockets, frames
+}
+
+// Frames is how many frames the sockets of each connected device of a person have brought.
+func (h *Hub) Frames(uid protocol.UID) map[protocol.DeviceID]uint64 {
+	frames := map[protocol.DeviceID]uint64{}
+	for _, s := range h.of(uid, nil) {
+		frames[s.device] += s.heard.Load()
+	}
+	return frames
 }
 
 // Len is the number of seated sockets.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/courtyard-social/courtyard/protocol"
+	"github.com/courtyard-social/courtyard/protocol/handshake"
 	"github.com/courtyard-social/courtyard/protocol/ident"
 	"github.com/courtyard-social/courtyard/relay/internal/queue"
 )
@@ -73,6 +74,11 @@ func (s *socket) handle(r request) error {
 			s.refuse(e.ID, err)
 		}
 		return nil
+	case handshake.OpTurn, handshake.OpWhere:
+		if err := s.pace(); err != nil {
+			return err
+		}
+		return s.answer(r)
 	default:
 		return protocol.Refuse("signal.handle", protocol.CodeBadRequest, "unknown op")
 	}
@@ -168,6 +174,9 @@ func (s *socket) envelope(r request, e *protocol.Envelope) error {
 	if fleeting := e.Type == protocol.TypeLink || e.Type == protocol.TypeLive; fleeting != (e.Exp != 0) && (fleeting || known(e.Type)) {
 		return protocol.Refuse(op, protocol.CodeBadRequest, "exp does not suit the type")
 	}
+	if (r.Ring || r.Reach) && e.Type != protocol.TypeLive {
+		return protocol.Refuse(op, protocol.CodeBadRequest, "only live letters ring")
+	}
 	if e.Exp != 0 {
 		switch {
 		case e.Exp <= now:
@@ -212,26 +221,34 @@ func (s *socket) link(r request, e *protocol.Envelope) error {
 }
 
 // pass hands on what is worthless later. Whether anybody is there to see it is
-// not the sender's business.
+// not the sender's business. Codes: not-contact, rate-limited for one who rings too often.
 func (s *socket) pass(r request, e *protocol.Envelope) error {
 	away, err := s.elsewhere(e)
 	if err != nil {
 		return err
 	}
-	if away != nil {
-		s.hub.config.Elsewhere.Live(away.Host, r.Env)
-		return nil
-	}
-	if e.To.ID != s.uid {
-		ctx, cancel := context.WithTimeout(s.ctx, writeWithin)
-		ok, err := s.hub.config.Store.Accepts(ctx, e.To.ID, s.uid)
-		cancel()
-		if err != nil {
+	if away != nil && (r.Ring || r.Reach) {
+		// A link is opened only to where somebody is whom the caller has allowed.
+		if err := s.allowed(s.uid, e.To.ID); err != nil {
 			return err
 		}
-		if !ok {
-			return &protocol.Error{Op: "signal.pass", Code: protocol.CodeNotContact}
+	}
+	if away == nil && e.To.ID != s.uid {
+		if err := s.allowed(e.To.ID, s.uid); err != nil {
+			return err
 		}
+	}
+	if r.Ring {
+		if err := s.hub.rings.Allow(s.uid.String()); err != nil {
+			return err
+		}
+	}
+	if away != nil {
+		s.hub.config.Elsewhere.Live(away.Host, away.UID, r.Env, r.Ring, r.Reach)
+		return nil
+	}
+	if r.Ring && s.hub.config.Ring != nil && e.To.ID != s.uid {
+		s.hub.config.Ring(e.To.ID, s.uid)
 	}
 	frame := liveFrame(r.Env)
 	for _, to := range s.hub.of(e.To.ID, nil) {
@@ -240,6 +257,17 @@ func (s *socket) pass(r request, e *protocol.Envelope) error {
 		}
 	}
 	return nil
+}
+
+// allowed reports whether sender is a contact of owner. Code: not-contact.
+func (s *socket) allowed(owner, sender protocol.UID) error {
+	ctx, cancel := context.WithTimeout(s.ctx, writeWithin)
+	defer cancel()
+	ok, err := s.hub.config.Store.Accepts(ctx, owner, sender)
+	if err == nil && !ok {
+		err = &protocol.Error{Op: "signal.allowed", Code: protocol.CodeNotContact}
+	}
+	return err
 }
 
 // elsewhere says where the person lives to whom e goes, nil: here.

@@ -58,6 +58,7 @@ type socket struct {
 	end context.CancelFunc
 
 	// Set before the socket is seated, never changed.
+	ip       string // from where it came
 	uid      protocol.UID
 	device   protocol.DeviceID
 	instance protocol.ID
@@ -124,7 +125,7 @@ func (h *Hub) serve(call *gate.Call) error {
 		h.config.Counts.Refused(protocol.CodeBadRequest)
 		return nil
 	}
-	s = h.socket(conn)
+	s = h.socket(conn, call.IP())
 	arrived := false
 	defer func() {
 		if !arrived {
@@ -141,12 +142,12 @@ func (h *Hub) serve(call *gate.Call) error {
 }
 
 // socket makes one of a connection; depart must follow.
-func (h *Hub) socket(conn *websocket.Conn) *socket {
+func (h *Hub) socket(conn *websocket.Conn, ip string) *socket {
 	h.config.Counts.Connected(1)
 	// Not the request's context: it is no longer ours after the upgrade.
 	ctx, end := context.WithCancel(h.ctx)
 	return &socket{
-		hub: h, conn: conn, ctx: ctx, end: end,
+		hub: h, conn: conn, ctx: ctx, end: end, ip: ip,
 		allowance: limit.Rate{N: h.config.FramesPerMinute, Per: time.Minute}.Bucket(),
 		puts:      make(chan struct{}, unanswered),
 		parted:    make(chan struct{}),

@@ -97,6 +97,48 @@ def _caption(value):
         _text(value)
 
 
+def _bool(value):
+    need(isinstance(value, bool), "true or false")
+
+
+def _one(*words):
+    return lambda value: need(value in words, "another word")
+
+
+def _short(most, least=0):
+    def check(value):
+        need(isinstance(value, str) and least <= len(value.encode("utf-8")) <= most, "too long")
+    return check
+
+
+def _fields(value, known):
+    """Those without ? have to be there."""
+    _object(value)
+    for name, check in known.items():
+        if name.rstrip("?") in value:
+            check(value[name.rstrip("?")])
+        else:
+            need(name.endswith("?"), "a key is missing")
+
+
+def _sdp(value):
+    _fields(value, {"type": _one("offer", "answer"), "sdp": _short(16 << 10, 1)})
+
+
+def _candidates(value):
+    need(isinstance(value, list) and len(value) <= 16, "at most 16 candidates")
+    for each in value:
+        _fields(each, {"candidate": _short(256), "sdpMid": _short(16)})
+
+
+def _call(value):
+    """What each op has to have (section 17)."""
+    due = {"ring": "media", "taken": "by", "answer": "to", "signal": "to"}.get(value.get("op"))
+    need(due is None or due in value, "a key is missing")
+
+
+AUDIO_VIDEO = _one("audio", "video")
+OPS = _one("ring", "answer", "taken", "decline", "busy", "end", "signal")
 PERSON = {"name?": _name, "username?": username}
 BODIES = {
     ("chat", "text"): {"text": _text, "reply?": _reply, "file?": _file},
@@ -106,6 +148,8 @@ BODIES = {
     ("chat", "delete"): {"target": _mid},
     ("chat", "react"): {"target": _mid, "author": _uid, "emoji": _emoji},
     ("chat", "read"): {"upto": whole, "mid": _mid},
+    ("chat", "call"): {"call": _mid, "media": AUDIO_VIDEO, "result": _one("answered", "missed", "declined", "busy"),
+                       "seconds": lambda value: whole(value, 0, 86400)},
     ("chat", "profile"): {"name": _name, "about": _upto(1000), "picture?": _bytes(PICTURE), "version": whole},
     ("friend", "request"): {"name": _name, "words?": _upto(100), "username": username},
     ("friend", "joined"): {"name": _name, "username": username, "invite": _bytes(16), "proof": _bytes(32)},
@@ -113,6 +157,9 @@ BODIES = {
     ("receipt", "home"): {"items": _items},
     ("receipt", "stale"): {"id": _bytes(16), "uek": Signed.read},
     ("live", "typing"): {}, ("live", "here"): {},
+    ("live", "peer"): {"id": _mid, "to": _uid, "sdp?": _sdp, "candidates?": _candidates, "end?": _bool},
+    ("live", "call"): {"call": _mid, "op": OPS, "media?": AUDIO_VIDEO, "to?": _uid, "by?": _uid, "sdp?": _sdp,
+                       "candidates?": _candidates},
 }
 
 
@@ -122,12 +169,9 @@ def read_body(kind_of_envelope, kind, raw):
     value = parse(raw, 65536, DEEPEST)
     if known is None:
         return value
-    _object(value)
-    for name, check in known.items():
-        if name.rstrip("?") in value:
-            check(value[name.rstrip("?")])
-        else:
-            need(name.endswith("?"), "a key is missing")
+    _fields(value, known)
+    if (kind_of_envelope, kind) == ("live", "call"):
+        _call(value)
     return value
 
 

@@ -78,6 +78,12 @@ export const errors = {
     'auth-bad': 'The courtyard could not prove that it is yours, so the app stopped. Nothing was sent. Check that you are on your usual address.',
     'courtyard-refused': 'Your courtyard and theirs do not deal with each other. Nothing was delivered. Ask the person who runs yours; on your side nothing is lost.',
     'host-bad': 'This is not the address of a courtyard. Nothing was changed. It looks like courtyard.example or courtyard.example:8443.',
+    'microphone-denied': 'The app may not use the microphone, so this call did not begin. Allow it in your browser’s settings for this page, then try again.',
+    'microphone-none': 'No microphone could be used, so this call did not begin. Plug one in, or close the program that has it, then try again.',
+    'camera-denied': 'The app may not use the camera. The call goes on without a picture. Allow it in your browser’s settings for this page.',
+    'camera-none': 'No camera could be used. The call goes on without a picture. Plug one in, or close the program that has it.',
+    'calls-unsupported': 'This browser is not made for calls, so this one did not begin. Try another browser.',
+    'call-under-way': 'You are in a call already. It goes on. Hang up first.',
     cancelled: 'Stopped. Nothing was changed.',
   },
 };

@@ -23,6 +23,7 @@ export const notify = {
     one: 'New message',
     many: '{n} new messages',
     friend: 'Friends: somebody asks, or has answered',
+    call: 'Calls you',
     tested: 'This is the test. Notifications work.',
   },
 };

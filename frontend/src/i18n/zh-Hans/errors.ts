@@ -80,6 +80,12 @@ export const errors: Widened<typeof english> = {
     'auth-bad': '院子没能证明它是你的，应用就停下了。什么都没有发出。请看看是不是平时的地址。',
     'courtyard-refused': '你的院子和对方的院子互不往来。没有送到，你这边什么都没有丢。请问问管院子的人。',
     'host-bad': '这不是院子的地址。什么都没有改动。地址像 courtyard.example 或 courtyard.example:8443。',
+    'microphone-denied': '应用不能用麦克风，所以没有接通。请在浏览器的设置里允许这个页面使用，然后再试。',
+    'microphone-none': '没有能用的麦克风，所以没有接通。请插上一个，或关掉占用它的程序，然后再试。',
+    'camera-denied': '应用不能用摄像头。通话没有画面，照常进行。可以在浏览器的设置里允许这个页面使用。',
+    'camera-none': '没有能用的摄像头。通话没有画面，照常进行。请插上一个，或关掉占用它的程序。',
+    'calls-unsupported': '这个浏览器不能通话，所以没有接通。请换一个浏览器。',
+    'call-under-way': '你已经在通话。通话照常进行。请先挂断。',
     cancelled: '已停下。什么都没有改动。',
   },
 };

@@ -23,6 +23,7 @@ export const notify = {
     one: '新消息',
     many: '{n} 条新消息',
     friend: '朋友：有人想加你，或有了回答',
+    call: '来电',
     tested: '这是测试。通知可以用。',
   },
 };

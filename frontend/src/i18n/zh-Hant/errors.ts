@@ -80,6 +80,12 @@ export const errors: Widened<typeof english> = {
     'auth-bad': '院子沒能證明它是你的，應用程式就停下了。什麼都沒有送出。請看看是不是平時的位址。',
     'courtyard-refused': '你的院子和對方的院子互不往來。沒有送到，你這邊什麼都沒有丟。請問問管院子的人。',
     'host-bad': '這不是院子的地址。什麼都沒有改動。地址像 courtyard.example 或 courtyard.example:8443。',
+    'microphone-denied': '應用程式不能用麥克風，所以沒有接通。請在瀏覽器的設定裡允許這個頁面使用，然後再試。',
+    'microphone-none': '沒有能用的麥克風，所以沒有接通。請插上一個，或關掉佔用它的程式，然後再試。',
+    'camera-denied': '應用程式不能用鏡頭。通話沒有畫面，照常進行。可以在瀏覽器的設定裡允許這個頁面使用。',
+    'camera-none': '沒有能用的鏡頭。通話沒有畫面，照常進行。請插上一個，或關掉佔用它的程式。',
+    'calls-unsupported': '這個瀏覽器不能通話，所以沒有接通。請換一個瀏覽器。',
+    'call-under-way': '你已經在通話。通話照常進行。請先掛斷。',
     cancelled: '已停下。什麼都沒有改動。',
   },
 };

@@ -23,6 +23,7 @@ export const notify = {
     one: '新訊息',
     many: '{n} 則新訊息',
     friend: '朋友：有人想加你，或有了回覆',
+    call: '來電',
     tested: '這是測試。通知可以用。',
   },
 };

@@ -29,6 +29,13 @@ async function everyKind(): Promise<Known[]> {
     { type: 'receipt', kind: 'stale', body: { id: mid, uek: record.signed } },
     { type: 'live', kind: 'typing', body: {} },
     { type: 'live', kind: 'here', body: {} },
+    { type: 'live', kind: 'peer', body: { id: mid, to: uid, sdp: { type: 'offer', sdp: 'v=0\r\n' }, candidates: [{ candidate: '', sdpMid: '0' }] } },
+    { type: 'live', kind: 'peer', body: { id: mid, to: uid, end: true } },
+    { type: 'live', kind: 'call', body: { call: mid, op: 'ring', media: 'video' } },
+    { type: 'live', kind: 'call', body: { call: mid, op: 'answer', to: uid, sdp: { type: 'offer', sdp: 'v=0\r\n' } } },
+    { type: 'live', kind: 'call', body: { call: mid, op: 'taken', by: uid } },
+    { type: 'live', kind: 'call', body: { call: mid, op: 'end' } },
+    { type: 'chat', kind: 'call', body: { call: mid, media: 'audio', result: 'answered', seconds: 180 } },
   ];
 }
 
@@ -73,6 +80,12 @@ describe('bounds', () => {
     ['a bad username', 'friend', 'joined', { name: 'Wei', username: 'W', invite: b, proof: u }], ['a large picture', 'chat', 'profile', { name: 'a', about: '', version: 1, picture: 'A'.repeat(32_772) }],
     ['no items', 'receipt', 'home', { items: [] }], ['too many items', 'receipt', 'home', { items: Array(501).fill({ mid: b, hash: u }) }],
     ['an unsigned key', 'receipt', 'stale', { id: b, uek: {} }], ['a list', 'live', 'typing', []], ['nothing', 'live', 'here', null],
+    ['a call to nobody', 'live', 'call', { call: b, op: 'signal' }], ['a ring for nothing', 'live', 'call', { call: b, op: 'ring' }],
+    ['a large description', 'live', 'peer', { id: b, to: u, sdp: { type: 'offer', sdp: 'x'.repeat(16_385) } }],
+    ['a heavy description', 'live', 'peer', { id: b, to: u, sdp: { type: 'offer', sdp: '熊'.repeat(5_462) } }],
+    ['many candidates', 'live', 'call', { call: b, op: 'signal', to: u, candidates: Array(17).fill({ candidate: '', sdpMid: '0' }) }],
+    ['a long candidate', 'live', 'call', { call: b, op: 'signal', to: u, candidates: [{ candidate: 'x'.repeat(257), sdpMid: '0' }] }],
+    ['a call of years', 'chat', 'call', { call: b, media: 'audio', result: 'answered', seconds: 86_401 }],
     ['depth', 'chat', 'text', { text: 'x', more: [[[[1]]]] }],
   ])('%s', (_, type, kind, body) => {
     expect(() => parseBody(type, kind, utf8(JSON.stringify(body)))).toThrow(/bad-request|too-large/);

@@ -1,5 +1,6 @@
 /** What the engine found out about itself, in sentences: the same for the screen and for the clipboard. */
 import type { Diagnosis, Outbound, Unsent } from '../../domain/diagnosis';
+import type { NetworkReport } from '../../domain/direct';
 import type { Catalogue } from '../../i18n/catalogue';
 import { explain } from '../words/failure';
 import type { Formats } from '../words/format';
@@ -12,7 +13,8 @@ export interface Section {
 /** A clock may differ by this, in ms, before anybody needs to know. */
 const LEAD = 5_000;
 
-export function told(found: Diagnosis, version: string, t: Catalogue, format: Formats): readonly Section[] {
+/** `network` undefined: it is being looked at. */
+export function told(found: Diagnosis, network: NetworkReport | undefined, version: string, t: Catalogue, format: Formats): readonly Section[] {
   const { device, courtyard, unsent, unopened, resting, outbound, space } = found;
   const w = t.diagnosis;
   const since = (at: number): string => format.moment(at, found.at);
@@ -37,11 +39,12 @@ export function told(found: Diagnosis, version: string, t: Catalogue, format: Fo
         w.link[courtyard.link],
         ...answer(found, t, format),
         ...resting.map((one) => w.resting(count(one.count), one.name, since(one.since))),
-        ...(space === undefined ? [] : [`${t.me.space}: ${t.me.spaceOf(format.bytes(space.used), format.bytes(space.limit))}`]),
+        ...(space === undefined ? [] : [w.space(t.me.spaceOf(format.bytes(space.used), format.bytes(space.limit)))]),
       ],
     },
     { title: w.others, lines: outbound === undefined ? [w.outboundUnknown] : outbound.length === 0 ? [w.outboundNone] : outbound.map(carried) },
     { title: w.home, lines: home(found, t, format) },
+    { title: w.network, lines: network === undefined ? [w.networkAsked] : reach(network, t, format) },
   ];
 }
 
@@ -56,6 +59,23 @@ function answer({ courtyard }: Diagnosis, t: Catalogue, format: Formats): readon
   const { version, took, lead } = courtyard.answer;
   const clock = Math.abs(lead) < LEAD ? [] : [w.clock(format.number(Math.round(Math.abs(lead) / 1000)))];
   return [w.answers(version, format.number(Math.round(took))), ...clock];
+}
+
+/** What the network lets through, what that was concluded from, and which way the home is reached now. */
+function reach({ kind, measured, path, pair, why }: NetworkReport, t: Catalogue, format: Formats): readonly string[] {
+  const w = t.diagnosis;
+  const { seen, filter, port, met } = measured;
+  const tried = filter === undefined ? 'untried' : filter ? 'pass' : 'fail';
+  const noHome = why === 'no-home' || why === 'home-away' || why === 'offline';
+  const protocol = (pair?.protocol ?? '').toUpperCase();
+  return [
+    w.kind[kind],
+    met === undefined ? (noHome ? w.metUntried : w.metOld) : met ? w.met : w.metNot,
+    ...(seen === undefined ? [] : [w.nat(w.natSeen(seen, format.number(seen)), w.natFilter[tried], w.natPort[port ?? 'untried'])]),
+    ...(why === 'no-home' ? [] : [path === 'direct' ? w.pathDirect : path === 'lan' ? w.pathLan : w.pathCourtyard]),
+    ...(why === undefined || why === 'no-home' ? [] : [w.pathWhy[why]]),
+    ...(pair === undefined ? [] : [w.pathPair(pair.local, pair.remote, protocol, pair.roundTrip === undefined ? '' : format.number(Math.round(pair.roundTrip)))]),
+  ];
 }
 
 function home({ home: own, at }: Diagnosis, t: Catalogue, format: Formats): readonly string[] {

@@ -6,7 +6,7 @@
 export type FriendsSheet = 'invite' | 'code' | 'scan' | 'name';
 export type WallSheet = 'write' | 'follow' | 'following';
 export type MePage =
-  | 'profile' | 'devices' | 'add' | 'card' | 'home' | 'pair' | 'household' | 'install' | 'notifications' | 'language' | 'theme' | 'space' | 'courtyards' | 'diagnostics' | 'about' | 'leave';
+  | 'profile' | 'devices' | 'add' | 'card' | 'home' | 'pair' | 'household' | 'install' | 'notifications' | 'language' | 'theme' | 'space' | 'courtyards' | 'traffic' | 'diagnostics' | 'about' | 'leave';
 
 export type Route =
   | { readonly screen: 'start' }
@@ -26,7 +26,7 @@ export type Route =
 const friendsSheets: ReadonlySet<string> = new Set<FriendsSheet>(['invite', 'code', 'scan', 'name']);
 const wallSheets: ReadonlySet<string> = new Set<WallSheet>(['write', 'follow', 'following']);
 const mePages: ReadonlySet<string> = new Set<MePage>([
-  'profile', 'devices', 'add', 'card', 'home', 'pair', 'household', 'install', 'notifications', 'language', 'theme', 'space', 'courtyards', 'diagnostics', 'about', 'leave',
+  'profile', 'devices', 'add', 'card', 'home', 'pair', 'household', 'install', 'notifications', 'language', 'theme', 'space', 'courtyards', 'traffic', 'diagnostics', 'about', 'leave',
 ]);
 const FOLLOW = '#follow.';
 const id = /^[A-Za-z0-9_-]{22}$/; // of a message

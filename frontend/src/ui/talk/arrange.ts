@@ -66,6 +66,7 @@ function lastOfTurn(messages: readonly Message[], start: number, unreadFrom: Mid
 }
 
 function joined(above: Message, below: Message, unreadFrom: Mid | undefined): boolean {
+  if (above.kind === 'call' || below.kind === 'call') return false;
   return above.author === below.author && sameMinute(above.sent, below.sent) && below.mid !== unreadFrom && above.waiting === undefined;
 }
 

@@ -8,7 +8,7 @@ const minute = 60_000;
 
 function message(mid: string, more: Partial<Message> = {}): Message {
   return {
-    mid, peer: 'mei', author: 'mei', own: false, clock: noon, sent: noon, kind: 'text', text: mid, more: undefined, photo: undefined,
+    mid, peer: 'mei', author: 'mei', own: false, clock: noon, sent: noon, kind: 'text', text: mid, call: undefined, more: undefined, photo: undefined,
     reply: undefined, edited: false, reactions: [], tick: undefined, waiting: undefined, failure: undefined, by: undefined, ...more,
   };
 }

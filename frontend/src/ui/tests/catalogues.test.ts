@@ -36,7 +36,7 @@ describe.each(catalogues)('%s', (language, t) => {
   });
 
   test('speaks of courtyards and homes, not of machines', () => {
-    const machines = /\brelays?\b|\bkeys?\b|\bnodes?\b|\bfederat|websocket|\bTURN\b|\bNAT\b|\bserver|中继|中繼|密钥|密鑰|金鑰|节点|節點|联邦|聯邦|服务器|伺服器/iu;
+    const machines = /\brelays?\b|\bkeys?\b|\bnodes?\b|\bfederat|websocket|webrtc|\bTURN\b|\bSTUN\b|\bNAT\b|\bserver|中继|中繼|密钥|密鑰|金鑰|节点|節點|联邦|聯邦|服务器|伺服器/iu;
     // But for the one page where one looks at them.
     for (const [at, text] of entries({ ...t, diagnosis: {} }, '')) expect(text, at).not.toMatch(machines);
   });

@@ -18,6 +18,8 @@ export interface Formats {
   number: (n: number) => string;
   /** 9:41, time that is left */
   left: (ms: number) => string;
+  /** 3 min, 40 sec, 1 hr */
+  length: (seconds: number) => string;
   list: (items: readonly string[]) => string;
 }
 
@@ -64,6 +66,10 @@ export function formats(locale: string): Formats {
     left: (ms) => {
       const seconds = Math.max(0, Math.ceil(ms / 1000));
       return `${String(Math.floor(seconds / 60))}:${String(seconds % 60).padStart(2, '0')}`;
+    },
+    length: (seconds) => {
+      const [n, unit] = seconds < 60 ? [seconds, 'second'] : seconds < 3600 ? [Math.round(seconds / 60), 'minute'] : [Math.round(seconds / 360) / 10, 'hour'];
+      return new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'short' }).format(n);
     },
     list: (items) => list.format(items),
   };

@@ -40,6 +40,8 @@ func Contract(t *testing.T, open func(testing.TB) Opened) {
 		"keys of a courtyard":                keysOfAHost,
 		"known courtyards":                   knownCourtyards,
 		"refused by a person":                shunned,
+		"what was relayed":                   traffic,
+		"revoked devices":                    revokedDevices,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

@@ -1,4 +1,4 @@
-package main
+package crowd
 
 import (
 	"crypto/ecdsa"
@@ -14,16 +14,17 @@ import (
 	"time"
 )
 
-// authority signs the certificates of one run; everybody in its network trusts it.
-type authority struct {
+// Authority signs the certificates of one run; everybody in its network trusts it.
+type Authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 	next int64
 }
 
-func newAuthority(path string) (*authority, error) {
-	a := &authority{}
-	raw, err := a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "scripts/chaos"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil)
+// NewAuthority makes one and writes its own certificate to path.
+func NewAuthority(name, path string) (*Authority, error) {
+	a := &Authority{}
+	raw, err := a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ type signed struct {
 }
 
 // sign makes a key and a certificate; of the authority itself if parent is nil.
-func (a *authority) sign(template, parent *x509.Certificate) (signed, error) {
+func (a *Authority) sign(template, parent *x509.Certificate) (signed, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return signed{}, err
@@ -56,8 +57,8 @@ func (a *authority) sign(template, parent *x509.Certificate) (signed, error) {
 	return signed{der, key}, err
 }
 
-// issue writes certificate and key of the machine at an address.
-func (a *authority) issue(address, cert, key string) error {
+// Issue writes certificate and key of the machine at an address.
+func (a *Authority) Issue(address, cert, key string) error {
 	s, err := a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: address}, IPAddresses: []net.IP{net.ParseIP(address)}}, a.cert)
 	if err != nil {
 		return err
