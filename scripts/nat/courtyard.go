@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,6 +78,21 @@ func (c *courtyard) claim(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("offer: %w", err)
 	}
 	return strings.TrimSpace(string(link)) + "." + strings.TrimSpace(string(offer)), nil
+}
+
+// filed is how many files the home has.
+func (c *courtyard) filed() (n int, err error) {
+	err = filepath.WalkDir(c.data("home"), func(path string, d fs.DirEntry, err error) error {
+		// files/ab/ab…, 32 digits; what is still coming has another name
+		if err == nil && d.Type().IsRegular() && len(d.Name()) == 32 && filepath.Base(filepath.Dir(path)) == d.Name()[:2] {
+			n++
+		}
+		if errors.Is(err, fs.ErrNotExist) { // gone while this was looking
+			return nil
+		}
+		return err
+	})
+	return n, err
 }
 
 func (c *courtyard) stopRelay() error { return stop(&c.relay) }

@@ -63,7 +63,16 @@ type lab struct {
 	mei     *person // owns the courtyard and the home; hers is the phone
 	tom     *person // her friend
 	words   int     // written so far
-	picture string  // a file of more than 20 MB
+	picture photo   // of more than 20 MB
+	small   photo
+	// keepsake is the photo that the home took last.
+	keepsake sent
+}
+
+// photo is a file, and how many bytes the app keeps of it at least.
+type photo struct {
+	path    string
+	atLeast int
 }
 
 func (l *lab) run(ctx context.Context) (err error) {
@@ -155,8 +164,13 @@ func (l *lab) settle(ctx context.Context) (err error) {
 		return err
 	}
 	l.say("two friends, one home")
-	l.picture = filepath.Join(l.dir, "photo.jpg")
-	return l.tom.does(ctx, "makePhoto", map[string]string{"path": l.picture})
+	l.picture, l.small = photo{filepath.Join(l.dir, "photo.jpg"), heavy}, photo{filepath.Join(l.dir, "small.jpg"), smallest}
+	for file, side := range map[photo]string{l.picture: "4096", l.small: "512"} {
+		if err := l.tom.does(ctx, "makePhoto", map[string]string{"path": file.path, "side": side}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l *lab) close() error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -120,6 +121,37 @@ func (p *person) connected(ctx context.Context, what string, fits func(peer) boo
 		return peer{}, fmt.Errorf("no connection for %s: %w; there is %s", what, err, described(last))
 	}
 	return found, nil
+}
+
+// now is the connection of one sort that works now, if there is one.
+func (p *person) now(ctx context.Context, what string) (peer, bool, error) {
+	all, err := p.peers(ctx)
+	for _, one := range all {
+		if one.What == what && one.State == "connected" && one.Pair != nil {
+			return one, true, err
+		}
+	}
+	return peer{}, false, err
+}
+
+// received is how many bytes have come over it; none: there is no such connection.
+func (p *person) received(ctx context.Context, what string) (int64, error) {
+	one, ok, err := p.now(ctx, what)
+	if !ok {
+		return 0, err
+	}
+	return one.Pair.BytesReceived, err
+}
+
+// tried waits until a connection of one sort has been tried, and was given up or works.
+func (p *person) tried(ctx context.Context, what string) error {
+	begun := false
+	return until(ctx, func(ctx context.Context) (bool, error) {
+		all, err := p.peers(ctx)
+		trying := slices.ContainsFunc(all, func(one peer) bool { return one.What == what && one.State != "connected" })
+		begun = begun || trying
+		return begun && !trying, err
+	})
 }
 
 // settling is how long a connection may take to find a better way than its first: a

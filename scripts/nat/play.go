@@ -21,8 +21,10 @@ const (
 	combinationTime = 6 * time.Minute
 	stepTime        = 45 * time.Second
 	photoTime       = 2 * time.Minute
-	// heavy is what is left at least of a photo of more than 20 MB when the app has drawn it anew.
-	heavy = 16e6
+	// heavy is what is left at least of a photo of more than 20 MB when the app has drawn it
+	// anew, smallest of the one that the home keeps.
+	heavy    = 16e6
+	smallest = 200e3
 )
 
 // outcome is a row of the table.
@@ -31,6 +33,7 @@ type outcome struct {
 	ready  time.Duration // until both are connected to the courtyard
 	chat   time.Duration // until the other has read a word
 	home   string        // the way to the home, and when it was there
+	kept   time.Duration // until a photo that only the home has was on the phone
 	friend string        // the same to the friend
 	photo  time.Duration // until the friend has saved it
 	call   string
@@ -92,8 +95,10 @@ func (l *lab) play(ctx context.Context, number int, c combination) outcome {
 		look func(context.Context, *outcome) error
 	}{
 		{"start", stepTime, func(ctx context.Context, _ *outcome) error { return l.arrange(ctx, c) }},
-		{"chat", stepTime, l.chat},
+		{"open", stepTime, l.open},
 		{"home", stepTime, l.reachHome},
+		{"kept", stepTime, l.kept},
+		{"chat", stepTime, l.chat},
 		{"friend", stepTime, l.reachFriend},
 		{"photo", photoTime, l.photo},
 		{"call", stepTime, l.call},
@@ -134,43 +139,62 @@ func (l *lab) trouble(ctx context.Context, what string, err error) {
 	}
 }
 
-// chat opens the app on both sides; each writes, and the other reads.
-func (l *lab) chat(ctx context.Context, r *outcome) error {
+// open opens the app, first the friend's: they send a photo and look elsewhere, and the
+// home takes it from the relay. Then nobody but the home has it.
+func (l *lab) open(ctx context.Context, r *outcome) error {
+	if err := l.tom.opensApp(ctx, l.yard); err != nil {
+		return err
+	}
+	if err := l.tom.opens(ctx, l.mei); err != nil {
+		return err
+	}
+	var err error
+	if l.keepsake, err = l.fileAway(ctx, l.small); err != nil {
+		return err
+	}
+	if l.keepsake.bytes, err = l.saved(ctx, l.tom, l.keepsake); err != nil {
+		return err
+	}
+	if err := l.tom.does(ctx, "leave", nil); err != nil {
+		return err
+	}
 	began := time.Now()
-	url := map[string]string{"url": l.yard.url() + "/app/"}
-	if err := both(func() error { return l.mei.does(ctx, "open", url) }, func() error { return l.tom.does(ctx, "open", url) }); err != nil {
-		return err
-	}
+	err = l.mei.opensApp(ctx, l.yard)
 	r.ready = time.Since(began)
-	if err := both(func() error { return l.mei.opens(ctx, l.tom) }, func() error { return l.tom.opens(ctx, l.mei) }); err != nil {
-		return err
+	return err
+}
+
+// fileAway has the friend send a photo, and waits until the home has it.
+func (l *lab) fileAway(ctx context.Context, file photo) (sent, error) {
+	before, err := l.yard.filed()
+	if err != nil {
+		return sent{}, err
 	}
-	wrote := time.Now()
-	for _, pair := range [][2]*person{{l.mei, l.tom}, {l.tom, l.mei}} {
-		l.words++
-		text := map[string]string{"text": fmt.Sprintf("word %d.", l.words)}
-		if err := pair[0].does(ctx, "say", text); err != nil {
-			return err
-		}
-		if err := pair[1].does(ctx, "see", text); err != nil {
-			return err
-		}
+	s, err := l.sendPhoto(ctx, l.tom, file)
+	if err != nil {
+		return s, err
 	}
-	r.chat = time.Since(wrote) / 2
-	l.equal("chat arrives both ways", true, true)
-	return nil
+	return s, until(ctx, func(context.Context) (bool, error) {
+		now, err := l.yard.filed()
+		return now > before, err
+	})
+}
+
+func (p *person) opensApp(ctx context.Context, yard *courtyard) error {
+	return p.does(ctx, "open", map[string]string{"url": yard.url() + "/app/"})
 }
 
 func (p *person) opens(ctx context.Context, with *person) error {
 	return p.does(ctx, "chat", map[string]string{"name": with.name})
 }
 
-// reachHome looks which way the phone is connected to the home.
+// reachHome looks which way the phone is connected to the home. Where that is the link
+// through the courtyard, which is there already, a direct one is tried, and none may come about.
 func (l *lab) reachHome(ctx context.Context, r *outcome) error {
 	want := r.of.toHome()
-	if want == relayed { // the link that is there already: no connection may come about
+	if want == relayed {
 		r.home = string(relayed)
-		return nil
+		return l.mei.tried(ctx, toHome)
 	}
 	got, err := l.mei.goes(ctx, toHome, l.house(), want)
 	if err != nil {
@@ -178,6 +202,57 @@ func (l *lab) reachHome(ctx context.Context, r *outcome) error {
 	}
 	r.home = l.told(got) + got.since()
 	l.equal("the home is reached", got.Pair.way(l.house()), want)
+	return nil
+}
+
+// kept looks at the photo that only the home has: history and photos come the way that
+// was found, and the app says so.
+func (l *lab) kept(ctx context.Context, r *outcome) error {
+	before, err := l.mei.received(ctx, toHome)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := l.mei.opens(ctx, l.tom); err != nil {
+		return err
+	}
+	got, err := l.saved(ctx, l.mei, l.keepsake)
+	if err != nil {
+		return err
+	}
+	l.equalPhotos(got, l.keepsake, "from the home: ")
+	r.kept = time.Since(began)
+	after, err := l.mei.received(ctx, toHome)
+	if err != nil {
+		return err
+	}
+	l.equal("from the home: it came beside the courtyard", after-before > smallest, r.of.toHome() != relayed)
+	var said string
+	if err := l.mei.sees(ctx, "way", &said); err != nil {
+		return err
+	}
+	l.equal("the conversation says", said, "your home: "+map[way]string{lan: "at home, in your network", direct: "direct", relayed: "through your courtyard"}[r.of.toHome()])
+	return nil
+}
+
+// chat: each writes, and the other reads.
+func (l *lab) chat(ctx context.Context, r *outcome) error {
+	if err := l.tom.opens(ctx, l.mei); err != nil {
+		return err
+	}
+	wrote := time.Now()
+	for _, pair := range [][2]*person{{l.mei, l.tom}, {l.tom, l.mei}} {
+		l.words++
+		said, seen := fmt.Sprintf("word %d.", l.words), ""
+		if err := pair[0].does(ctx, "say", map[string]string{"text": said}); err != nil {
+			return err
+		}
+		if err := pair[1].driver.does(ctx, string(pair[1].at.Space), "see", map[string]string{"text": said}, &seen); err != nil {
+			return err
+		}
+		l.equal("on the screen of "+pair[1].name, strings.Contains(seen, said), true)
+	}
+	r.chat = time.Since(wrote) / 2
 	return nil
 }
 
@@ -217,63 +292,83 @@ func (l *lab) told(p peer) string {
 	return out
 }
 
-// network looks what Diagnostics says of the phone's network.
+// network looks what Diagnostics says of the phone's network, and of the way to the home.
 func (l *lab) network(ctx context.Context, r *outcome) error {
 	var said string
 	if err := l.mei.sees(ctx, "diagnosis", &said); err != nil {
 		return err
 	}
-	want := r.of.class()
-	if strings.Contains(said, want) {
-		said = want // all else that it says is of no interest
+	path := map[way]string{lan: "within your own network (WebRTC).", direct: "from your home directly (WebRTC).", relayed: "through your courtyard (relay)."}[r.of.toHome()]
+	for _, want := range []string{r.of.class(), path} {
+		got := said
+		if strings.Contains(said, want) {
+			got = want // all else that it says is of no interest
+		}
+		l.equal("Diagnostics says", got, want)
 	}
-	l.equal("Diagnostics says", said, want)
+	if r.of.toHome() == relayed {
+		_, open, err := l.mei.now(ctx, toHome)
+		if err != nil {
+			return err
+		}
+		l.equal("there is no connection beside the courtyard", !open, true)
+	}
 	return nil
 }
 
 // photo sends one of more than 20 MB in full size.
 func (l *lab) photo(ctx context.Context, r *outcome) error {
 	began := time.Now()
-	caption, err := l.sendPhoto(ctx)
+	sent, err := l.sendPhoto(ctx, l.mei, l.picture)
 	if err != nil {
 		return err
 	}
-	if err := l.savePhoto(ctx, caption, ""); err != nil {
+	if err := l.savePhoto(ctx, l.tom, sent, ""); err != nil {
 		return err
 	}
 	r.photo = time.Since(began)
 	return nil
 }
 
-// sendPhoto returns when it is on its way, with the caption that it is known by.
-func (l *lab) sendPhoto(ctx context.Context) (string, error) {
-	l.words++
-	caption := fmt.Sprintf("photo %d.", l.words)
-	return caption, l.mei.does(ctx, "sendPhoto", map[string]string{"path": l.picture, "caption": caption})
+// sent is a photo that somebody has sent.
+type sent struct {
+	by      *person
+	caption string // by which it is known
+	atLeast int    // bytes
+	bytes   []byte // as the sender's own browser saves it, if it was asked
 }
 
-// savePhoto looks whether what the friend saves is what was sent, byte for byte.
-func (l *lab) savePhoto(ctx context.Context, caption, when string) error {
-	theirs, own := filepath.Join(l.dir, "theirs.jpg"), filepath.Join(l.dir, "own.jpg")
-	save := func(p *person, path string) error {
-		return p.does(ctx, "savePhoto", map[string]string{"caption": caption, "path": path, "patience": fmt.Sprint(photoTime.Milliseconds())})
-	}
-	if err := save(l.tom, theirs); err != nil {
-		return err
-	}
-	if err := save(l.mei, own); err != nil {
-		return err
-	}
-	got, err := os.ReadFile(theirs)
+// sendPhoto returns when it is on its way.
+func (l *lab) sendPhoto(ctx context.Context, by *person, file photo) (sent, error) {
+	l.words++
+	s := sent{by: by, caption: fmt.Sprintf("photo %d.", l.words), atLeast: file.atLeast}
+	return s, by.does(ctx, "sendPhoto", map[string]string{"path": file.path, "caption": s.caption})
+}
+
+// savePhoto looks whether what the other one saves is what was sent, byte for byte.
+func (l *lab) savePhoto(ctx context.Context, by *person, s sent, when string) error {
+	got, err := l.saved(ctx, by, s)
 	if err != nil {
 		return err
 	}
-	sent, err := os.ReadFile(own)
-	if err != nil {
+	if s.bytes, err = l.saved(ctx, s.by, s); err != nil {
 		return err
 	}
-	hash := func(raw []byte) string { return fmt.Sprintf("%x", sha256.Sum256(raw)) }
-	l.equal(when+"the photo that arrives is", hash(got), hash(sent))
-	l.equal(when+"it is as heavy as photos get", len(got) > heavy && bytes.HasPrefix(got, []byte{0xff, 0xd8}), true)
+	l.equalPhotos(got, s, when)
 	return nil
+}
+
+func (l *lab) equalPhotos(got []byte, s sent, when string) {
+	hash := func(raw []byte) string { return fmt.Sprintf("%x", sha256.Sum256(raw)) }
+	l.equal(when+"the photo that arrives is", hash(got), hash(s.bytes))
+	l.equal(when+"it is as heavy as it should be", len(got) > s.atLeast && bytes.HasPrefix(got, []byte{0xff, 0xd8}), true)
+}
+
+// saved is the photo as somebody's browser saves it.
+func (l *lab) saved(ctx context.Context, by *person, s sent) ([]byte, error) {
+	path := filepath.Join(l.dir, string(by.at.Space)+".jpg")
+	if err := by.does(ctx, "savePhoto", map[string]string{"caption": s.caption, "path": path, "patience": fmt.Sprint(photoTime.Milliseconds())}); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
 }

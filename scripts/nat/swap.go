@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/exec"
 	"time"
@@ -11,6 +12,8 @@ import (
 const (
 	// uploadSpeed is that of the phone while its photo is interrupted, Mbit/s: a heavy one takes half a minute.
 	uploadSpeed = 6
+	// downloadSpeed is that of the home, likewise.
+	downloadSpeed = 12
 	// underWay is how much of the photo has left the phone when its network is swapped.
 	underWay = 4 << 20
 	// aLot of frames are more than can be under way when the network is swapped.
@@ -38,10 +41,15 @@ func (l *lab) swap(ctx context.Context) error {
 		do   func(context.Context) error
 	}{
 		{"start", func(ctx context.Context) error { return l.arrange(ctx, before) }},
-		{"open", func(ctx context.Context) error { return l.chat(ctx, &r) }},
+		{"open", func(ctx context.Context) error { return l.open(ctx, &r) }},
+		{"chat", func(ctx context.Context) error { return errors.Join(l.mei.opens(ctx, l.tom), l.chat(ctx, &r)) }},
 		{"call", l.swapCall},
 		{"upload", l.swapUpload},
+		{"download", l.swapDownload},
 	} {
+		if l.quick && step.what == "download" {
+			continue
+		}
 		within, over := context.WithTimeout(ctx, photoTime+stepTime)
 		err := step.do(within)
 		over()
@@ -95,7 +103,7 @@ func (l *lab) swapUpload(ctx context.Context) error {
 	if err := l.net.phone.slow(ctx, uploadSpeed); err != nil {
 		return err
 	}
-	caption, err := l.sendPhoto(ctx)
+	photo, err := l.sendPhoto(ctx, l.mei, l.picture)
 	if err != nil {
 		return err
 	}
@@ -122,11 +130,60 @@ func (l *lab) swapUpload(ctx context.Context) error {
 	}
 	l.equal("swap: words from before and after the change arrive within a minute", time.Since(began) < recovery, true)
 	l.say("the words were there after %v", time.Since(began).Round(time.Millisecond))
-	if err := l.savePhoto(ctx, caption, "swap: "); err != nil {
+	if err := l.savePhoto(ctx, l.tom, photo, "swap: "); err != nil {
 		return err
 	}
 	l.say("the photo was there after %v", time.Since(began).Round(time.Millisecond))
 	return nil
+}
+
+// swapDownload leaves while a photo that only the home has is on its way from there:
+// beside the courtyard first, then through it.
+func (l *lab) swapDownload(ctx context.Context) error {
+	if err := errors.Join(l.mei.end(ctx), l.net.phone.move(ctx, "wifi", l.net.flat, innermost)); err != nil {
+		return err
+	}
+	photo, err := l.fileAway(ctx, l.picture)
+	if err != nil {
+		return err
+	}
+	if photo.bytes, err = l.saved(ctx, l.tom, photo); err != nil {
+		return err
+	}
+	// Nobody else can give it.
+	if err := errors.Join(l.tom.end(ctx), l.net.home.slow(ctx, downloadSpeed), l.mei.begin(ctx)); err != nil {
+		return err
+	}
+	if err := l.mei.opensApp(ctx, l.yard); err != nil {
+		return err
+	}
+	way, err := l.mei.goes(ctx, toHome, l.house(), direct)
+	if err != nil {
+		return err
+	}
+	l.equal("swap: the home is reached", way.Pair.way(l.house()), direct)
+	if err := l.mei.opens(ctx, l.tom); err != nil {
+		return err
+	}
+	if err := until(ctx, func(ctx context.Context) (bool, error) {
+		got, err := l.mei.received(ctx, toHome)
+		return got > underWay, err
+	}); err != nil {
+		return fmt.Errorf("the photo does not come: %w", err)
+	}
+	if err := l.leave(ctx); err != nil {
+		return err
+	}
+	began := time.Now()
+	got, err := l.saved(ctx, l.mei, photo)
+	if err != nil {
+		return err
+	}
+	l.say("the photo from home was there after %v", time.Since(began).Round(time.Millisecond))
+	l.equalPhotos(got, photo, "swap: from the home: ")
+	_, beside, err := l.mei.now(ctx, toHome)
+	l.equal("swap: the rest came through the courtyard", !beside, true)
+	return err
 }
 
 // sent is how many bytes have left the host by the cable that it uses.

@@ -32,7 +32,7 @@ func (v *verdict) table(rows []outcome) error {
 	}
 	w := tabwriter.NewWriter(v.out, 0, 0, 2, ' ', 0)
 	line := func(cells ...string) { fmt.Fprintln(w, strings.Join(cells, "\t")) }
-	line("phone", "home", "friend", "relay", "open", "to the home", "to the friend", "call", "a word", "photo", "failed")
+	line("phone", "home", "friend", "relay", "open", "to the home", "from it", "to the friend", "call", "a word", "photo", "failed")
 	ms := func(d time.Duration) string {
 		if d == 0 {
 			return "-"
@@ -50,7 +50,7 @@ func (v *verdict) table(rows []outcome) error {
 		if r.of.behind {
 			relay = "1:1 NAT"
 		}
-		line(phone, string(r.of.home), friend, relay, ms(r.ready), r.home, r.friend, r.call, ms(r.chat), ms(r.photo), fmt.Sprint(r.failed))
+		line(phone, string(r.of.home), friend, relay, ms(r.ready), r.home, ms(r.kept), r.friend, r.call, ms(r.chat), ms(r.photo), fmt.Sprint(r.failed))
 	}
 	return w.Flush()
 }

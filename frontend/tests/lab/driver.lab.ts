@@ -74,11 +74,16 @@ async function does(request: Request): Promise<unknown> {
     case 'say':
       return person.says(asked(request, 'text'));
     case 'see':
-      return person.sees(asked(request, 'text'));
+      await person.sees(asked(request, 'text'));
+      return person.message(asked(request, 'text')).innerText();
+    case 'leave':
+      return person.leaves();
+    case 'way':
+      return person.page.locator('.way').innerText();
     case 'diagnosis':
       return diagnosis(person);
     case 'makePhoto':
-      return makePhoto(person, asked(request, 'path'));
+      return makePhoto(person, asked(request, 'path'), Number(asked(request, 'side')));
     case 'sendPhoto':
       return sendsPhoto(person, asked(request, 'path'), asked(request, 'caption'));
     case 'savePhoto':

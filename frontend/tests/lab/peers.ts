@@ -98,7 +98,8 @@ export async function peersOf(page: Page): Promise<readonly Peer[]> {
           local: text(local?.['candidateType']), remote: text(remote?.['candidateType']), protocol: text(local?.['protocol']),
           relayed: local?.['relayProtocol'] === undefined ? undefined : text(local['relayProtocol']),
           localAddress: end(local), remoteAddress: end(remote),
-          bytesSent: count(pair['bytesSent']), bytesReceived: count(pair['bytesReceived']),
+          // Of all pairs that this connection has used.
+          bytesSent: count(transport?.['bytesSent']), bytesReceived: count(transport?.['bytesReceived']),
         },
         heard: inbound.length === 0 ? undefined : {
           frames: sum('video', 'framesDecoded'), energy: sum('audio', 'totalAudioEnergy'), audioBytes: sum('audio', 'bytesReceived'),

@@ -21,12 +21,11 @@ export async function diagnosis(person: Person): Promise<string> {
 }
 
 /**
- * A photo as heavy as the app sends one: of as many pixels as it keeps (protocol section 8), and of noise, which no encoder
- * makes small. Colours are kept for four pixels at once, so it has one for each four.
+ * A photo of noise, which no encoder makes small. With 4,096 pixels a side it is as heavy as the app sends one: of as many
+ * as it keeps (protocol section 8). Colours are kept for four pixels at once, so it has one for each four.
  */
-export async function makePhoto(person: Person, path: string): Promise<void> {
-  const base64 = await person.page.evaluate(async () => {
-    const side = 4_096;
+export async function makePhoto(person: Person, path: string, side: number): Promise<void> {
+  const base64 = await person.page.evaluate(async (side) => {
     const canvas = new OffscreenCanvas(side, side);
     const pen = canvas.getContext('2d', { alpha: false });
     if (pen === null) throw new Error('no canvas');
@@ -46,7 +45,7 @@ export async function makePhoto(person: Person, path: string): Promise<void> {
     let text = '';
     for (let at = 0; at < bytes.length; at += 8_192) text += String.fromCharCode(...bytes.subarray(at, at + 8_192));
     return btoa(text);
-  });
+  }, side);
   writeFileSync(path, Buffer.from(base64, 'base64'));
 }
 

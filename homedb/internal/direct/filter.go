@@ -23,10 +23,9 @@ const lowestPort = 1024
 // is nothing else that it sends to: neither a candidate nor a probe, nor an answer
 // to a check that came from an address they do not allow.
 type Rules struct {
-	Seen   netip.Addr     // from where the relay sees the device connect; not valid: not known
-	Own    []netip.Prefix // of this home's interfaces, loopback apart
-	Relays []netip.Addr   // the courtyard's TURN
-	Named  []netip.Prefix // by the operator
+	Seen  netip.Addr     // from where the relay sees the device connect; not valid: not known
+	Own   []netip.Prefix // of this home's interfaces, loopback apart
+	Named []netip.Prefix // by the operator
 }
 
 // Keep decides about a candidate that has an address. The reason is one of those
@@ -39,10 +38,7 @@ func (r Rules) Keep(c Candidate) (reason string) {
 		return LowPort
 	case protocol.Within(r.Named, c.Addr):
 		return ""
-	case c.Kind == Relay:
-		if r.relay(c.Addr) {
-			return ""
-		}
+	case c.Kind == Relay: // what goes through the courtyard goes over the link
 	case r.seen(c.Addr), r.neighbour(c.Addr):
 		return ""
 	}
@@ -52,21 +48,12 @@ func (r Rules) Keep(c Candidate) (reason string) {
 // Allows reports whether anything at all may be sent to addr: it is asked once
 // more for every address that a connection is about to use.
 func (r Rules) Allows(addr netip.Addr) bool {
-	return addr.IsValid() && (protocol.Within(r.Named, addr) || r.seen(addr) || r.neighbour(addr) || r.relay(addr))
+	return addr.IsValid() && (protocol.Within(r.Named, addr) || r.seen(addr) || r.neighbour(addr))
 }
 
 // seen: public, and the one the relay sees.
 func (r Rules) seen(addr netip.Addr) bool {
 	return r.Seen.IsValid() && addr == r.Seen && protocol.PublicUnicast(addr)
-}
-
-func (r Rules) relay(addr netip.Addr) bool {
-	for _, a := range r.Relays {
-		if a == addr {
-			return true
-		}
-	}
-	return false
 }
 
 // neighbour: not public, and in a network in which this home has an interface.

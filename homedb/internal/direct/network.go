@@ -15,7 +15,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"sync"
 	"syscall"
 	"time"
 
@@ -63,9 +62,6 @@ type Network struct {
 	udp   *ice.UDPMuxDefault
 	tcp   *ice.TCPMuxDefault
 	maps  *router.Keeper // nil: the router is not asked
-
-	mu  sync.Mutex // guards what follows
-	nat nat
 }
 
 // Open listens if that is wanted. Run keeps the router's mapping.

@@ -96,13 +96,12 @@ func (n *path) way() Way {
 func (n *path) answer(ctx context.Context) (string, error) {
 	p, net := n.paths, n.paths.c.Network
 	servers := p.turn(ctx)
-	known := net.know(ctx, servers, p.c.Host)
-	rules, err := p.rules(ctx, n.key.device, known.relays)
+	rules, err := p.rules(ctx, n.key.device)
 	if err != nil {
 		return "", err
 	}
 	api := net.api(rules)
-	gatherer, err := api.NewICEGatherer(webrtc.ICEGatherOptions{ICEServers: net.servers(ctx, servers, known, p.c.Clock.Now())})
+	gatherer, err := api.NewICEGatherer(webrtc.ICEGatherOptions{ICEServers: net.servers(ctx, servers, p.c.Relay())})
 	if err != nil {
 		return "", fmt.Errorf("direct: %w", err)
 	}

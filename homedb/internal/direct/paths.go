@@ -29,8 +29,9 @@ const (
 type Config struct {
 	Network *Network
 	Keys    *ident.DeviceKeys // of this home
-	Host    string            // the relay's, without port
-	// Turn and Where ask the relay (section 12): about its STUN and TURN servers, and
+	// Relay is where the last connection to the relay led; not valid: nowhere yet.
+	Relay func() netip.Addr
+	// Turn and Where ask the relay (section 12): about its STUN servers, and
 	// from which address it sees one of the person's devices.
 	Turn  func(ctx context.Context) (Servers, error)
 	Where func(ctx context.Context, device protocol.DeviceID) (netip.Addr, error)
@@ -265,13 +266,13 @@ func (p *Paths) replace(by *path) {
 	}
 }
 
-// rules are those for one device. relays: where the courtyard relays, if that is known.
-func (p *Paths) rules(ctx context.Context, device protocol.DeviceID, relays []netip.Addr) (Rules, error) {
+// rules are those for one device.
+func (p *Paths) rules(ctx context.Context, device protocol.DeviceID) (Rules, error) {
 	own, err := ownNetworks()
 	if err != nil {
 		return Rules{}, err
 	}
-	r := Rules{Own: own, Relays: relays, Named: p.c.Network.s.Named}
+	r := Rules{Own: own, Named: p.c.Network.s.Named}
 	if r.Seen, err = p.c.Where(ctx, device); err != nil { // then only neighbours are left
 		p.c.Logger.Debug("direct: the relay does not say where a device is", "error", err)
 		p.count("where-unknown")

@@ -51,7 +51,7 @@ func (p *Paths) Probe(ctx context.Context, device ident.Device, ufrag, pwd strin
 		p.count("probe-often")
 		return Probed{}, protocol.Refuse("direct.Probe", protocol.CodeRateLimited, "too many probes")
 	}
-	rules, err := p.rules(ctx, device.ID(), nil)
+	rules, err := p.rules(ctx, device.ID())
 	if err != nil {
 		return Probed{}, err
 	}

@@ -4,90 +4,72 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/pion/stun/v4"
 
 	"github.com/courtyard-social/courtyard/homedb/internal/direct"
 )
 
-// TestTheCourtyardsServers: a courtyard may name its own host, and what is public or
-// named by the operator; a home is not sent into its own network by a relay.
+// TestTheCourtyardsServers: a courtyard may name itself, and what is public or named by
+// the operator; a home is not sent into its own network by a relay, nor to services that
+// are none of STUN's.
 func TestTheCourtyardsServers(t *testing.T) {
 	counted := map[string]int{}
-	n, err := direct.Open(context.Background(), direct.Settings{Logger: slog.New(slog.DiscardHandler), Counted: func(what string) { counted[what]++ }, Open: func(int) {},
-		Named: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := direct.Servers{
-		STUN: []string{"stun:127.0.0.1:3478", "stun:192.168.7.1:3478", "stun:10.0.0.5:3479", "http://127.0.0.1/", "stun:127.0.0.1:99999", "stun:" + strings.Repeat("x", 400), "turn:127.0.0.1:3478"},
-		URLs: []string{"turn:127.0.0.1:3478?transport=udp", "turn:169.254.169.254:80?transport=udp", "turns:10.0.0.5:443?transport=tcp", "stun:127.0.0.1:3478"},
-	}
-	got, relays, _ := direct.Chosen(context.Background(), n, s, "10.0.0.5", time.Now())
-	if fmt.Sprint(got, relays) != "[127.0.0.1:3478 10.0.0.5:3479] [127.0.0.1 10.0.0.5]" {
-		t.Error(got, relays)
-	}
-	many := direct.Servers{}
-	for i := range 100 {
-		many.STUN = append(many.STUN, fmt.Sprintf("stun:127.0.0.1:%d", 4000+i))
-	}
-	if got, _, _ := direct.Chosen(context.Background(), n, many, "", time.Now()); len(got) != 8 {
-		t.Error(len(got))
-	}
-	if n.Port() != 0 {
-		t.Error("it listens")
-	}
-}
-
-// TestAnAllocationOnlyWhereUDPIsBlocked: and that is found out once in ten minutes.
-func TestAnAllocationOnlyWhereUDPIsBlocked(t *testing.T) {
-	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := conn.LocalAddr().String()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for buffer := make([]byte, 2000); ; {
-			size, from, err := conn.ReadFromUDPAddrPort(buffer)
-			if err != nil {
-				return
-			}
-			m := &stun.Message{Raw: append([]byte{}, buffer[:size]...)}
-			if m.Decode() != nil {
-				continue
-			}
-			answer := stun.MustBuild(m, stun.BindingSuccess, &stun.XORMappedAddress{IP: from.Addr().AsSlice(), Port: int(from.Port())}, stun.Fingerprint)
-			conn.WriteToUDPAddrPort(answer.Raw, from) //nolint:errcheck // lost, as datagrams are
-		}
-	}()
-	open := func() *direct.Network {
-		n, err := direct.Open(context.Background(), direct.Settings{Logger: slog.New(slog.DiscardHandler), Counted: func(string) {}, Open: func(int) {},
-			Named: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	open := func(named ...netip.Prefix) *direct.Network {
+		n, err := direct.Open(context.Background(), direct.Settings{Logger: slog.New(slog.DiscardHandler), Counted: func(what string) { counted[what]++ }, Open: func(int) {}, Named: named})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
-	s := direct.Servers{STUN: []string{"stun:" + server}, URLs: []string{"turn:127.0.0.1:3478?transport=udp", "turn:127.0.0.1:3478?transport=tcp", "turns:127.0.0.1:443?transport=tcp"}}
-	n, now := open(), time.Now()
-	if _, _, urls := direct.Chosen(context.Background(), n, s, "", now); fmt.Sprint(urls) != "[stun:"+server+"]" {
-		t.Error(urls)
-	}
-	conn.Close() //nolint:errcheck // it is over
-	<-done
-	if _, _, urls := direct.Chosen(context.Background(), n, s, "", now.Add(9*time.Minute)); fmt.Sprint(urls) != "[stun:"+server+"]" {
-		t.Errorf("asked again: %q", urls)
-	}
-	for _, n := range []*direct.Network{n, open()} {
-		if _, _, urls := direct.Chosen(context.Background(), n, s, "", now.Add(11*time.Minute)); fmt.Sprint(urls) != "[turns:127.0.0.1:443?transport=tcp]" {
-			t.Errorf("no UDP: %q", urls)
+	n := open(netip.MustParsePrefix("127.0.0.0/8"))
+	relay := netip.MustParseAddr("10.0.0.5")
+	for _, c := range []struct {
+		what, url string
+		relay     netip.Addr
+		want      string
+	}{
+		{"a public one", "stun:93.184.216.34:3478", relay, "stun:93.184.216.34:3478"},
+		{"a public one at its usual port", "stun:93.184.216.34", relay, "stun:93.184.216.34:3478"},
+		{"a public one by IPv6", "stun:[2606:2800:220:1::1]:3478", relay, "stun:[2606:2800:220:1::1]:3478"},
+		{"a public one where networks let it through", "stun:93.184.216.34:443", relay, "stun:93.184.216.34:443"},
+		{"a public resolver", "stun:93.184.216.34:53", relay, ""},
+		{"the relay, in the home's own network", "stun:10.0.0.5:3479", relay, "stun:10.0.0.5:3479"},
+		{"written as IPv6", "stun:[::ffff:10.0.0.5]:3479", relay, "stun:10.0.0.5:3479"},
+		{"the relay's resolver", "stun:10.0.0.5:53", relay, ""},
+		{"the relay, without a connection to it", "stun:10.0.0.5:3479", netip.Addr{}, ""},
+		{"a neighbour", "stun:10.0.0.6:3478", relay, ""},
+		{"what clouds tell their machines", "stun:169.254.169.254:3478", relay, ""},
+		{"the router", "stun:192.168.7.1:3478", relay, ""},
+		{"one's own machine, named by the operator", "stun:127.0.0.1:3478", relay, "stun:127.0.0.1:3478"},
+		{"the same by a name that is in the hosts file", "stun:localhost:3478", relay, "stun:127.0.0.1:3478"},
+		{"not STUN", "http://93.184.216.34/", relay, ""},
+		{"not for a home", "turn:93.184.216.34:3478", relay, ""},
+		{"no port", "stun:93.184.216.34:99999", relay, ""},
+		{"no name", "stun:" + strings.Repeat("x", 400), relay, ""},
+	} {
+		got := direct.Chosen(context.Background(), n, direct.Servers{STUN: []string{c.url}}, c.relay)
+		got = slices.DeleteFunc(got, func(url string) bool { return url == "stun:[::1]:3478" }) // localhost, where there is IPv6
+		if fmt.Sprint(got) != fmt.Sprint(strings.Fields(c.want)) {
+			t.Errorf("%s: %q, want %q", c.what, got, c.want)
 		}
+	}
+	if counted["server-elsewhere"] < 6 {
+		t.Errorf("counted %v", counted)
+	}
+	if got := direct.Chosen(context.Background(), open(), direct.Servers{STUN: []string{"stun:127.0.0.1:3478", "stun:localhost:3478"}}, relay); got != nil {
+		t.Errorf("this machine, which nobody has named: %q", got)
+	}
+	many := direct.Servers{}
+	for i := range 100 {
+		many.STUN = append(many.STUN, fmt.Sprintf("stun:127.0.0.1:%d", 4000+i))
+	}
+	if got := direct.Chosen(context.Background(), n, many, relay); len(got) != 8 {
+		t.Error(len(got))
+	}
+	if n.Port() != 0 {
+		t.Error("it listens")
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/courtyard-social/courtyard/protocol"
@@ -84,18 +85,37 @@ func (p Place) URL(web, path string) string {
 type Gate struct {
 	place  Place
 	client *http.Client
+	seen   atomic.Value // a netip.Addr: where the last connection led
 }
 
-// New makes a gate. dial is what opens connections.
-func New(place Place, dial func(ctx context.Context, network, address string) (net.Conn, error)) *Gate {
-	return &Gate{place: place, client: &http.Client{
+// New makes a gate. open is what opens connections.
+func New(place Place, open func(ctx context.Context, network, address string) (net.Conn, error)) *Gate {
+	g := &Gate{place: place}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := open(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		if at, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+			g.seen.Store(at.AddrPort().Addr().Unmap())
+		}
+		return c, nil
+	}
+	g.client = &http.Client{
 		Timeout: patience,
 		Transport: &http.Transport{
 			DialContext: dial, TLSHandshakeTimeout: 10 * time.Second, MaxConnsPerHost: 8, MaxIdleConnsPerHost: 2,
 			IdleConnTimeout: 60 * time.Second, MaxResponseHeaderBytes: 32 << 10, ForceAttemptHTTP2: true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("the relay redirects") },
-	}}
+	}
+	return g
+}
+
+// Seen is the address to which the last connection led; not valid: there was none.
+func (g *Gate) Seen() netip.Addr {
+	at, _ := g.seen.Load().(netip.Addr)
+	return at
 }
 
 // Place is where the relay is.

@@ -12,12 +12,11 @@ import (
 )
 
 // openDesk makes what answers the person's devices, whichever way they come. It
-// lives as long as the person does: a direct connection outlives the line. host is
-// the relay's, without port.
-func (p *Person) openDesk(host string) {
+// lives as long as the person does: a direct connection outlives the line.
+func (p *Person) openDesk() {
 	c := p.c
 	if c.Network != nil {
-		p.paths = direct.New(direct.Config{Network: c.Network, Keys: c.Keys, Host: host, Turn: p.turn, Where: p.where, Active: p.active,
+		p.paths = direct.New(direct.Config{Network: c.Network, Keys: c.Keys, Relay: c.Gate.Seen, Turn: p.turn, Where: p.where, Active: p.active,
 			Serve: func(ctx context.Context, ch *direct.Channel) { p.desk.Serve(ctx, ch) }, Clock: c.Clock, Logger: c.Logger})
 	}
 	p.desk = devices.New(devices.Config{

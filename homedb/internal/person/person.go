@@ -193,7 +193,7 @@ func (p *Person) assemble() error {
 		Clock: c.Clock, Now: p.relayTime, Chain: p.book.Own,
 		Refresh: func(ctx context.Context) (*ident.Chain, error) { return p.book.Refresh(ctx, c.UID) },
 		Logger:  c.Logger, Counted: c.Counts.Link, Wake: make(chan struct{}, 1)}
-	p.openDesk(ip)
+	p.openDesk()
 	p.link = link.New(link.Config{UID: c.UID, Keys: c.Keys, Instance: c.Instance, Host: c.Gate.Place().Host, RelayKey: c.RelayKey,
 		Dial: link.Dialer(c.Gate), Clock: c.Clock, Random: c.Random, Jitter: c.Jitter, Log: c.Logger,
 		Dropped: func() { c.Counts.Link("live-dropped") }, State: p.linkState,
