@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"database/sql"
 	"encoding/binary"
 	"io"
@@ -317,6 +318,7 @@ type besieged struct {
 	*process
 	metrics   string
 	tcp, stun string
+	tls       string // shared with HTTPS
 	c         *relaytest.Courtyard
 	phone     *relaytest.Socket
 }
@@ -326,15 +328,15 @@ func siege(t *testing.T) *besieged {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		t.Skip("needs Linux's /proc")
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	metrics := free.Addr().String()
-	must(t, free.Close())
+	metrics := free(t)
 	data := filepath.Join(t.TempDir(), "data")
-	p := launch(t, data, "127.0.0.1:0", "env", "COURTYARD_TURN=on", "COURTYARD_TURN_LISTEN=127.0.0.1:0", "COURTYARD_METRICS="+metrics)
+	secure := free(t)
+	chain, key := certify(t, t.TempDir(), "one.example")
+	p := launch(t, data, "127.0.0.1:0", "env", "COURTYARD_TURN=on", "COURTYARD_TURN_LISTEN=127.0.0.1:0", "COURTYARD_METRICS="+metrics,
+		"COURTYARD_TLS_LISTEN="+secure, "COURTYARD_TLS_CERTIFICATE="+chain, "COURTYARD_TLS_KEY="+key)
 	c := relaytest.Attach(t, p.url, data)
 	mei := c.Owner("mei")
-	b := &besieged{process: p, metrics: "http://" + metrics + "/metrics", c: c, phone: c.Connect(mei, mei.Phone)}
+	b := &besieged{process: p, metrics: "http://" + metrics + "/metrics", tls: secure, c: c, phone: c.Connect(mei, mei.Phone)}
 	offer := b.phone.Turn()
 	b.tcp = leads(t, offer, "turn tcp")
 	b.stun = strings.TrimPrefix(offer.STUN[1], "stun:")
@@ -377,8 +379,9 @@ func TestNoFrameKeepsACoreBusy(t *testing.T) {
 	b.quiet(t)
 }
 
-// TestGarbageLeavesNothingBehind: connections by thousands, that say nonsense, or
-// nothing, or half of something, and packets of all kinds.
+// TestGarbageLeavesNothingBehind: connections by thousands, to TURN's own port and to
+// that of HTTPS, that say nonsense, or nothing, or half of something, and packets of
+// all kinds.
 func TestGarbageLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	n := 1000
@@ -393,7 +396,7 @@ func TestGarbageLeavesNothingBehind(t *testing.T) {
 			all.Go(func() {
 				random := rand.New(rand.NewPCG(uint64(w), uint64(n)))
 				for i := range n / 16 {
-					garbage(t, random, b.tcp, udp, b.stun, &net.TCPAddr{IP: net.IPv4(127, 1, byte(w), byte(1+i%200))})
+					garbage(t, random, b, udp, &net.TCPAddr{IP: net.IPv4(127, 1, byte(w), byte(1+i%200))})
 				}
 			})
 		}
@@ -417,8 +420,8 @@ func TestGarbageLeavesNothingBehind(t *testing.T) {
 	b.quiet(t)
 }
 
-// garbage is one connection from an address, and some packets.
-func garbage(t *testing.T, random *rand.Rand, tcp, udp, stunAt string, from *net.TCPAddr) {
+// garbage is a connection to each port from an address, and some packets.
+func garbage(t *testing.T, random *rand.Rand, b *besieged, udp string, from *net.TCPAddr) {
 	noise := make([]byte, random.IntN(2000))
 	for i := range noise {
 		noise[i] = byte(random.Uint32())
@@ -434,7 +437,7 @@ func garbage(t *testing.T, random *rand.Rand, tcp, udp, stunAt string, from *net
 	case 3: // nothing
 		noise = nil
 	}
-	for _, to := range []string{udp, stunAt} {
+	for _, to := range []string{udp, b.stun} {
 		conn, err := net.Dial("udp", to)
 		if err != nil {
 			t.Error(err)
@@ -443,16 +446,22 @@ func garbage(t *testing.T, random *rand.Rand, tcp, udp, stunAt string, from *net
 		_, _ = conn.Write(noise)
 		_ = conn.Close()
 	}
-	conn, err := (&net.Dialer{LocalAddr: from, Timeout: 30 * time.Second}).Dial("tcp", tcp)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer conn.Close()
-	_, _ = conn.Write(noise) // it may be cut off
-	if random.IntN(2) == 0 {
-		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
-		_, _ = conn.Read(make([]byte, 100))
+	for _, to := range []string{b.tcp, b.tls} {
+		conn, err := (&net.Dialer{LocalAddr: from, Timeout: 30 * time.Second}).Dial("tcp", to)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		talk := conn
+		if to == b.tls && random.IntN(2) == 0 { // no ALPN: it may be TURN
+			talk = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+		}
+		_, _ = talk.Write(noise) // it may be cut off
+		if random.IntN(2) == 0 {
+			_ = talk.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+			_, _ = talk.Read(make([]byte, 100))
+		}
+		_ = conn.Close()
 	}
 }
 

@@ -68,7 +68,7 @@ type credentials struct {
 
 	mu     sync.Mutex // all below
 	keys   map[int64]dayKeys
-	denied map[device]struct{}
+	denied map[device]bool
 }
 
 type dayKeys struct{ name, password [32]byte }
@@ -80,10 +80,10 @@ func newCredentials(relay protocol.SignSecret, denied []Device, now func() time.
 	key := protocol.KDF(seed[:], "turn/seed")
 	c := &credentials{
 		seed: protocol.SecretOf(key[:]), now: now, random: random,
-		keys: map[int64]dayKeys{}, denied: map[device]struct{}{},
+		keys: map[int64]dayKeys{}, denied: map[device]bool{},
 	}
 	for _, d := range denied {
-		c.denied[deviceOf(d)] = struct{}{}
+		c.denied[deviceOf(d)] = true
 	}
 	return c
 }
@@ -177,7 +177,7 @@ func (c *credentials) read(username string) (found claim, password string, ok bo
 func (c *credentials) admits(of claim, begins bool) (reason string, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, denied := c.denied[of.device]; denied {
+	if c.denied[of.device] {
 		return refusedRevoked, false
 	}
 	until := of.keep
@@ -194,7 +194,13 @@ func (c *credentials) admits(of claim, begins bool) (reason string, ok bool) {
 func (c *credentials) deny(d device) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.denied[d] = struct{}{}
+	c.denied[d] = true
+}
+
+func (c *credentials) isDenied(d device) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.denied[d]
 }
 
 // alias is by what another TURN server knows a person: always the same, and nothing

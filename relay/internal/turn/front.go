@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"github.com/courtyard-social/courtyard/protocol"
 	"github.com/courtyard-social/courtyard/relay/internal/batch"
 	"github.com/courtyard-social/courtyard/relay/internal/limit"
 )
@@ -14,7 +15,9 @@ import (
 type front struct {
 	*batch.Conn
 	ended func() // called once, when it is no longer read
-	last  peer   // owned by the receiver: whoever sent last
+	last  peer   // owned by the receiver: the client with an allocation that sent last
+	// admits reports whether somebody without an allocation is answered now.
+	admits func(from netip.Addr) bool
 
 	mu    sync.RWMutex
 	known map[netip.AddrPort]*net.UDPAddr // guarded by mu; clients with an allocation
@@ -29,7 +32,7 @@ func (s *Server) front(udp *net.UDPConn) (*front, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &front{Conn: conn, ended: sync.OnceFunc(s.busy.Done), known: map[netip.AddrPort]*net.UDPAddr{}}
+	f := &front{Conn: conn, ended: sync.OnceFunc(s.busy.Done), admits: s.admits, known: map[netip.AddrPort]*net.UDPAddr{}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fronts[conn.LocalAddr()] = f
@@ -39,21 +42,36 @@ func (s *Server) front(udp *net.UDPConn) (*front, error) {
 // ReadFrom implements net.PacketConn. An error ends pion/turn's listening, so there
 // is none before the socket is closed.
 func (f *front) ReadFrom(p []byte) (int, net.Addr, error) {
-	n, from, err := f.Receive(p)
-	if err != nil {
-		f.ended()
-		return 0, nil, err
-	}
-	if f.last.from != from {
+	for {
+		n, from, err := f.Receive(p)
+		if err != nil {
+			f.ended()
+			return 0, nil, err
+		}
+		if f.last.from == from {
+			return n, f.last.addr, nil
+		}
 		f.mu.RLock()
 		addr := f.known[from]
 		f.mu.RUnlock()
-		if addr == nil {
-			addr = net.UDPAddrFromAddrPort(from)
+		if addr != nil {
+			f.last = peer{from, addr}
+			return n, addr, nil
 		}
-		f.last = peer{from, addr}
+		if f.admits(from.Addr().Unmap()) {
+			return n, net.UDPAddrFromAddrPort(from), nil
+		}
 	}
-	return n, f.last.addr, nil
+}
+
+// admits is asked for each packet of somebody without an allocation. Networks that the
+// owner has named flood nobody.
+func (s *Server) admits(from netip.Addr) bool {
+	if protocol.Within(s.config.Reach, from) || s.strangers.Allow(limit.Address(from.String())) == nil {
+		return true
+	}
+	s.dropped.add(droppedOften)
+	return false
 }
 
 // WriteTo implements net.PacketConn.

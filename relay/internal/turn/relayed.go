@@ -19,6 +19,7 @@ var (
 	errNoRelay = errors.New("turn: only UDP is relayed")
 	errQuota   = errors.New("turn: too many allocations")
 	errFull    = errors.New("turn: no free port")
+	errRevoked = errors.New("turn: the device was revoked")
 	errPacket  = errors.New("turn: not a UDP address")
 )
 
@@ -51,11 +52,13 @@ type relayed struct {
 
 	out, in   flow  // to peers, from them
 	collected int64 // guarded by the ledger's mu: what of both it has added up
-	left      bool  // guarded by the server's mu
-	permits   atomic.Int32
-	channels  atomic.Int32
 	closing   sync.Once
 	ending    sync.Once
+
+	// guarded by the server's mu
+	left      bool
+	permitted map[netip.Addr]bool
+	channels  int
 
 	// Owned by the receiver: peers heard of lately, in the form that pion/turn wants.
 	peers [2]peer
@@ -194,12 +197,17 @@ func (g *generator) AllocatePacketConn(wanted pion.AllocateListenerConfig) (net.
 	if !ok {
 		return nil, nil, errNoRelay
 	}
-	r := &relayed{server: g.server, at: at, device: d, began: g.server.config.Now()}
+	r := &relayed{server: g.server, at: at, device: d, began: g.server.config.Now(), permitted: map[netip.Addr]bool{}}
 	r.out.last.Store(g.server.outbox.Now())
 	r.in.last.Store(g.server.outbox.Now())
 	if r.person, ok = g.server.ledger.begin(d.uid, r); !ok {
 		g.server.refused.add(refusedQuota)
 		return nil, nil, errQuota
+	}
+	if g.server.credentials.isDenied(d) { // meanwhile: Revoke has looked before this was there
+		g.server.ledger.end(r.person, r)
+		g.server.refused.add(refusedRevoked)
+		return nil, nil, errRevoked
 	}
 	if err := g.open(r, wanted); err != nil {
 		g.server.ledger.end(r.person, r)

@@ -38,6 +38,10 @@ const (
 	receiveBuffer = 4 << 20
 )
 
+// strangers bounds what one address is answered that has no allocation: enough for all
+// behind a router, and too little for who would have a third party flooded with answers.
+var strangers = limit.Rate{N: 300, Per: 10 * time.Second}
+
 // streams bounds the connections of TURN over TCP and TLS, of one address and in all.
 var streams = limit.Share{Each: 8, All: 2000}
 
@@ -82,6 +86,7 @@ type Server struct {
 	policy      *policy
 	credentials *credentials
 	ledger      *ledger
+	strangers   *limit.Book            // what clients without an allocation are answered
 	dropped     tally                  // packets
 	refused     tally                  // requests, connections
 	gone        struct{ out, in flow } // of allocations that have ended
@@ -132,7 +137,8 @@ func New(ctx context.Context, config Config) (*Server, error) {
 	s := &Server{
 		config: config, outbox: batch.NewOutbox(), addresses: newAddresses(places),
 		dropped: newTally(droppedReasons), refused: newTally(refusedReasons),
-		relays: map[netip.AddrPort]*relayed{}, clients: map[client]*relayed{}, fronts: map[net.Addr]*front{}, open: map[*guard]struct{}{},
+		strangers: limit.NewBook(strangers, config.Now),
+		relays:    map[netip.AddrPort]*relayed{}, clients: map[client]*relayed{}, fronts: map[net.Addr]*front{}, open: map[*guard]struct{}{},
 	}
 	seen := []netip.Addr{}
 	for _, a := range s.addresses.all {
@@ -160,8 +166,8 @@ func (s *Server) Start() error {
 		Realm: realm, LoggerFactory: silence{}, AuthHandler: s.authenticate, QuotaHandler: s.quota,
 		EventHandler: pion.EventHandler{
 			OnAllocationCreated: s.created, OnAllocationDeleted: s.deleted,
-			OnPermissionCreated: func(_, _ net.Addr, _, _, _ string, relay net.Addr, _ net.IP) { s.permitted(relay, 1) },
-			OnPermissionDeleted: func(_, _ net.Addr, _, _, _ string, relay net.Addr, _ net.IP) { s.permitted(relay, -1) },
+			OnPermissionCreated: func(_, _ net.Addr, _, _, _ string, relay net.Addr, peer net.IP) { s.permitted(relay, peer, true) },
+			OnPermissionDeleted: func(_, _ net.Addr, _, _, _ string, relay net.Addr, peer net.IP) { s.permitted(relay, peer, false) },
 			OnChannelCreated:    func(_, _ net.Addr, _, _, _ string, relay, _ net.Addr, _ uint16) { s.channelled(relay, 1) },
 			OnChannelDeleted:    func(_, _ net.Addr, _, _, _ string, relay, _ net.Addr, _ uint16) { s.channelled(relay, -1) },
 		},
@@ -294,12 +300,25 @@ func (s *Server) permission(port uint16) pion.PermissionHandler {
 		case !s.policy.allows(peer):
 			s.refused.add(refusedPeer)
 			return false
-		case r == nil || r.permits.Load() >= perAllocation || r.channels.Load() >= perAllocation:
+		case r == nil || !s.room(r, peer):
 			s.refused.add(refusedPermissions)
 			return false
 		}
 		return true
 	}
+}
+
+// room reports whether an allocation may have a peer. One that it has may be asked for
+// again: pion/turn says neither whether it is, nor whether for a channel, of which a peer
+// may have several.
+func (s *Server) room(r *relayed, peer net.IP) bool {
+	addr, _ := netip.AddrFromSlice(peer)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.permitted[addr.Unmap()] {
+		return r.channels < 2*perAllocation
+	}
+	return len(r.permitted) < perAllocation && r.channels < perAllocation
 }
 
 // remember is called when the socket of an allocation is there, and created,
@@ -343,19 +362,24 @@ func (s *Server) relayAt(relay net.Addr) *relayed {
 	return nil
 }
 
-func (s *Server) permitted(relay net.Addr, delta int32) {
+func (s *Server) permitted(relay net.Addr, peer net.IP, now bool) {
+	addr, _ := netip.AddrFromSlice(peer)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := s.relayAt(relay); r != nil {
-		r.permits.Add(delta)
+	switch r := s.relayAt(relay); {
+	case r == nil:
+	case now:
+		r.permitted[addr.Unmap()] = true
+	default:
+		delete(r.permitted, addr.Unmap())
 	}
 }
 
-func (s *Server) channelled(relay net.Addr, delta int32) {
+func (s *Server) channelled(relay net.Addr, delta int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r := s.relayAt(relay); r != nil {
-		r.channels.Add(delta)
+		r.channels += delta
 	}
 }
 

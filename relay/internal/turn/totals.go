@@ -9,6 +9,7 @@ const (
 	droppedRate  = "rate"  // the person's bandwidth
 	droppedLarge = "large" // more than 1,600 bytes
 	droppedSend  = "send"  // the kernel did not take it
+	droppedOften = "often" // from an address without an allocation
 )
 
 // Why requests and connections are refused.
@@ -28,7 +29,7 @@ const (
 )
 
 var (
-	droppedReasons = []string{droppedPort, droppedOwn, droppedRate, droppedLarge, droppedSend}
+	droppedReasons = []string{droppedPort, droppedOwn, droppedRate, droppedLarge, droppedSend, droppedOften}
 	refusedReasons = []string{
 		refusedCredential, refusedExpired, refusedRevoked, refusedQuota, refusedRate, refusedMonth, refusedPorts,
 		refusedPeer, refusedPermissions, refusedFrame, refusedIdle, refusedConnections,
