@@ -248,6 +248,38 @@ describe('a call', () => {
     await over(mei, tom, eve);
   });
 
+  test('that is rung again and again is heard a dozen times a minute, and holds up nobody else', async () => {
+    const max = await Player.invited(tom, 'Max', 'max');
+    await max.view(tom);
+    const calls = await max.app.calls();
+    await max.online();
+    const heard = new Set<string>();
+    const stop = tom.app.subscribe(() => {
+      if (tom.app.call?.phase === 'ringing') heard.add(tom.app.call.id);
+    });
+    for (let n = 0; n < 12; n++) {
+      await calls.start(tom.uid, 'audio');
+      await until(() => heard.size === n + 1);
+      calls.hangUp();
+      await over(max, tom);
+    }
+    let came = 0;
+    tom.tab.hears = (frame) => {
+      if (frame.startsWith('{"op":"live"')) came++;
+      return frame;
+    };
+    await calls.start(tom.uid, 'audio');
+    await until(() => came > 0);
+    tom.tab.hears = undefined;
+    await rings(mei, tom);
+    expect(tom.app.call?.peer).toBe(mei.uid);
+    expect(heard.size).toBe(13); // the last of them hers
+    stop();
+    calls.hangUp();
+    (await mei.app.calls()).hangUp();
+    await over(mei, tom, max);
+  });
+
   test('goes through the courtyard alone where that is wanted', async () => {
     await mei.app.setRelayed(true);
     await rings(mei, tom);

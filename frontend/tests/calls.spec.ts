@@ -230,7 +230,7 @@ test.describe('always through the own courtyard', () => {
     await calls(meis, tom);
     await toms.presses('Answer');
     await hears(meis, toms);
-    await expect(screen(meis, tom)).toContainText('Through your courtyard');
+    await expect(screen(meis, tom)).toContainText('Through a courtyard');
     expect((await heard(meis.page)).local).toBe('relay');
     const told = await toms.page.evaluate(() => window.told.filter((line) => line !== ''));
     expect(told.some((line) => line.includes(' typ relay'))).toBe(true);

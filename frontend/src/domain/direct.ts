@@ -41,6 +41,8 @@ export interface NetworkReport {
   /** when it was measured; undefined: it has not been */
   readonly at: number | undefined;
   readonly measured: Measured;
+  /** whether the courtyard lends addresses, for what does not come about directly; undefined: it was not asked yet */
+  readonly lends: boolean | undefined;
   /** how history and photos come from the home now */
   readonly path: HomePath;
   readonly pair: ChosenPair | undefined;
@@ -61,6 +63,7 @@ export class Direct {
   #finding: Finding | undefined;
   /** where the courtyard sees this device; undefined: not known in this network */
   #here: string | undefined;
+  #lends: boolean | undefined;
   /** rises with every change of network: what was begun in another counts no more */
   #network = 0;
   #linked = false;
@@ -125,7 +128,7 @@ export class Direct {
     const finding = this.#counts() ? this.#finding : undefined;
     const measured = finding?.measured ?? UNMEASURED;
     const { path } = this.#session.homeLink;
-    return { ...judge(measured), at: finding?.at, measured, path, pair: await this.#way?.pair(), why: path === 'courtyard' ? this.#hindrance() : undefined };
+    return { ...judge(measured), at: finding?.at, measured, lends: this.#lends, path, pair: await this.#way?.pair(), why: path === 'courtyard' ? this.#hindrance() : undefined };
   }
 
   #hindrance(): Hindrance {
@@ -238,12 +241,18 @@ export class Direct {
     return this.#rtc;
   }
 
+  async #servers(): Promise<readonly IceServer[]> {
+    const { stun, turn } = await iceServers(this.#session.connection);
+    this.#lends = turn.length > 0;
+    return stun;
+  }
+
   async #connect(): Promise<void> {
-    const { homeLink, platform, connection, home } = this.#session;
+    const { homeLink, platform, home } = this.#session;
     const rtc = await this.#tools();
     if (!rtc || !home) return;
     const network = this.#network;
-    const { stun } = await iceServers(connection);
+    const stun = await this.#servers();
     let tried: Tried;
     try {
       tried = await DirectWay.try({ platform, rtc, link: homeLink }, stun, 'home');
@@ -304,13 +313,13 @@ export class Direct {
   /** Asked for by somebody who looks at it. */
   #measure(): Promise<void> {
     return this.#one(async () => {
-      const { homeLink, connection } = this.#session;
+      const { homeLink } = this.#session;
       await this.#locate();
       if (homeLink.linked && !this.#way && !this.#none) return this.#connect();
       const rtc = await this.#tools();
       if (!rtc) return;
       const network = this.#network;
-      const { stun } = await iceServers(connection);
+      const stun = await this.#servers();
       if (stun.length === 0) return;
       const { seen, filter } = await probe(rtc, stun, homeLink.linked && !this.#none ? homeLink : undefined);
       const before = this.#finding?.measured ?? UNMEASURED;

@@ -29,6 +29,9 @@ const OVER = 2_500;
 /** between two looks at the clock of a call that the store remembers */
 const KEPT_EVERY = 15_000;
 const REMEMBERED = 32;
+/** A friend who calls oftener within this time does not ring: it is no use to anybody. */
+const RINGS = 12;
+const RINGS_WITHIN = 60_000;
 const NOTHING: Line['shown'] = { camera: false, flippable: false, local: undefined, remote: undefined, seen: false, path: undefined, quality: undefined };
 
 interface Kept extends Note {
@@ -46,6 +49,8 @@ export class Calls implements CallRoom {
   #muted = false;
   /** ends of calls: a ring that was under way does not bring one back */
   readonly #finished: string[] = [];
+  /** when friends have called, newest last */
+  readonly #rung: { readonly peer: Uid; readonly call: string; readonly at: number }[] = [];
   /** another tab of this browser is in this call */
   #elsewhere: string | undefined;
   #farewell: string | undefined;
@@ -189,11 +194,24 @@ export class Calls implements CallRoom {
     // The tab that is in a call speaks for all of them.
     if (this.#elsewhere !== undefined && !this.#standing) return;
     if (op === 'ring') {
+      if (this.#tooOften(peer, call)) return;
       if (this.#asking?.peer === peer) this.#asking = undefined;
       // Who is looked at and rings says so, and is not woken (section 16).
       if (!this.#standing) this.#session.presence.answer(peer);
     }
     this.#step({ what: 'heard', peer, dev, said });
+  }
+
+  /** Whether this is one call more than is bearable. */
+  #tooOften(peer: Uid, call: string): boolean {
+    const now = this.#session.platform.now();
+    const recent = this.#rung.filter(({ at }) => now - at < RINGS_WITHIN);
+    this.#rung.splice(0, Infinity, ...recent);
+    const theirs = recent.filter((one) => one.peer === peer);
+    if (theirs.some((one) => one.call === call)) return false;
+    if (theirs.length >= RINGS) return true;
+    this.#rung.push({ peer, call, at: now });
+    return false;
   }
 
   // ---- what is to be done ------------------------------------------------------------------------------------------------

@@ -8,9 +8,9 @@ import type { Session } from '../session';
 /** ms from a question to its answer, over a socket that lives */
 const SOON = 5_000;
 
-/** From the vault's settings: all of one's devices keep to it. */
+/** From the vault's settings: all of one's devices keep to it. As long as they are not known here no address is told. */
 export function isRelayed({ vault }: Session): boolean {
-  return vault.opened && vault.data.settings['relayed'] === true;
+  return !vault.opened || vault.data.settings['relayed'] === true;
 }
 
 /**

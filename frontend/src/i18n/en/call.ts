@@ -24,7 +24,7 @@ export const call = {
     lasted: (length: string) => `So far ${length}`,
     way: (path: string, quality: string) => `${path}, ${quality}`,
     direct: 'Direct',
-    courtyard: 'Through your courtyard',
+    courtyard: 'Through a courtyard',
     clear: 'clear',
     weak: 'weak',
     searching: 'Looking for a way …',

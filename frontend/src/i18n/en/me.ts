@@ -230,6 +230,7 @@ export const me = {
       blocked: 'This network blocks UDP, so calls go through your courtyard.',
       unsure: 'Nothing of this network reached your home, perhaps because the home’s network changes addresses.',
     },
+    lendsNone: 'But your courtyard passes on no calls now: what may go through it this month is used up, or its owner wants none.',
     met: 'A direct connection to your home came about.',
     metNot: 'A direct connection to your home was tried and did not come about.',
     metUntried: 'Whether your home can be reached directly has not been tried, because no home answers.',

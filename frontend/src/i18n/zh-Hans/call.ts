@@ -26,7 +26,7 @@ export const call: Widened<typeof english> = {
     lasted: (length) => `已通话 ${length}`,
     way: (path, quality) => `${path}，${quality}`,
     direct: '直连',
-    courtyard: '经过你的院子',
+    courtyard: '经过院子',
     clear: '清晰',
     weak: '信号弱',
     searching: '正在找路……',

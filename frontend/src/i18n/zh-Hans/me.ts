@@ -227,6 +227,7 @@ export const me: Widened<typeof english> = {
       blocked: '这个网络挡住 UDP，所以通话要经过你的院子。',
       unsure: '这个网络发出的东西没有到达你的家，也许是家里的网络会换地址。',
     },
+    lendsNone: '但院子现在不转接通话：这个月的流量用完了，或者主人没有打开。',
     met: '和家的直接连接建成了。',
     metNot: '试过和家直接连接，没有建成。',
     metUntried: '没有家回应，所以还没有试过能不能直接连到家。',

@@ -26,7 +26,7 @@ export const call: Widened<typeof english> = {
     lasted: (length) => `已通話 ${length}`,
     way: (path, quality) => `${path}，${quality}`,
     direct: '直連',
-    courtyard: '經過你的院子',
+    courtyard: '經過院子',
     clear: '清晰',
     weak: '訊號弱',
     searching: '正在找路……',

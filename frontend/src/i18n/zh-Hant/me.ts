@@ -227,6 +227,7 @@ export const me: Widened<typeof english> = {
       blocked: '這個網路擋住 UDP，所以通話要經過你的院子。',
       unsure: '這個網路送出的東西沒有到達你的家，也許是家裡的網路會換位址。',
     },
+    lendsNone: '但院子現在不轉接通話：這個月的流量用完了，或者主人沒有打開。',
     met: '和家的直接連線建成了。',
     metNot: '試過和家直接連線，沒有建成。',
     metUntried: '沒有家回應，所以還沒有試過能不能直接連到家。',

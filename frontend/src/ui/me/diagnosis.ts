@@ -62,7 +62,7 @@ function answer({ courtyard }: Diagnosis, t: Catalogue, format: Formats): readon
 }
 
 /** What the network lets through, what that was concluded from, and which way the home is reached now. */
-function reach({ kind, measured, path, pair, why }: NetworkReport, t: Catalogue, format: Formats): readonly string[] {
+function reach({ kind, measured, lends, path, pair, why }: NetworkReport, t: Catalogue, format: Formats): readonly string[] {
   const w = t.diagnosis;
   const { seen, filter, port, met } = measured;
   const tried = filter === undefined ? 'untried' : filter ? 'pass' : 'fail';
@@ -70,6 +70,7 @@ function reach({ kind, measured, path, pair, why }: NetworkReport, t: Catalogue,
   const protocol = (pair?.protocol ?? '').toUpperCase();
   return [
     w.kind[kind],
+    ...(lends === false && (kind === 'symmetric' || kind === 'blocked') ? [w.lendsNone] : []),
     met === undefined ? (noHome ? w.metUntried : w.metOld) : met ? w.met : w.metNot,
     ...(seen === undefined ? [] : [w.nat(w.natSeen(seen, format.number(seen)), w.natFilter[tried], w.natPort[port ?? 'untried'])]),
     ...(why === 'no-home' ? [] : [path === 'direct' ? w.pathDirect : path === 'lan' ? w.pathLan : w.pathCourtyard]),

@@ -29,7 +29,7 @@ const busy: Diagnosis = {
 
 const unmeasured: Measured = { seen: undefined, filter: undefined, port: undefined, met: undefined };
 function report(measured: Measured, rest: Partial<NetworkReport> = {}): NetworkReport {
-  return { ...judge(measured), at, measured, path: 'courtyard', pair: undefined, why: 'network', ...rest };
+  return { ...judge(measured), at, measured, lends: true, path: 'courtyard', pair: undefined, why: 'network', ...rest };
 }
 const quiet = report(unmeasured, { why: 'no-home' });
 
@@ -67,6 +67,9 @@ describe.each(languages)('%s', (language) => {
       expect(text).not.toMatch(/undefined|NaN|\[object/u);
     }
     expect(kinds.size).toBe(7);
+    const symmetric = { seen: 2, filter: undefined, port: undefined, met: false };
+    expect(said(report(symmetric, { lends: false }))).toContain(w.lendsNone);
+    expect(said(report(symmetric)) + said(report({ ...symmetric, seen: 1 }, { lends: false }))).not.toContain(w.lendsNone);
     expect(said(undefined)).toContain(w.networkAsked);
     expect(said(quiet)).toContain(w.metUntried);
     for (const why of ['unsupported', 'home-away', 'home-none', 'network', 'trying', 'offline'] as const) expect(said(report(unmeasured, { why }))).toContain(w.pathWhy[why]);
