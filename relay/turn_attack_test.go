@@ -238,6 +238,16 @@ func TestAnAllocationHasFewPeersAndChannels(t *testing.T) {
 			had++
 		}
 	}
+	if had != 128 { // of one peer, that may be asked for again; of several together 64
+		t.Error(had, "channels to one peer")
+	}
+	r, _ = begun(t, p.tomPhone)
+	had = 0
+	for i := range 300 {
+		if errorOf(r.asks(stun.MethodChannelBind, channel(uint16(0x4000+i)), peerAt([]byte{8, 8, byte(i >> 8), byte(i)}, 2000))) == 0 {
+			had++
+		}
+	}
 	if had != 64 {
 		t.Error(had, "channels")
 	}

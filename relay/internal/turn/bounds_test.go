@@ -35,29 +35,6 @@ func TestPeersOfAnAllocation(t *testing.T) {
 	must(t, s.Stop())
 }
 
-// TestChannelsOfAnAllocation: a peer may have several, all together not without end.
-func TestChannelsOfAnAllocation(t *testing.T) {
-	s := serve(t)
-	r := newRaw(t, s)
-	defer r.conn.Close() //nolint:errcheck // it has done its work
-	with := r.begin(t, s, mei, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4000})
-	for n := 1; ; n++ {
-		number := attribute{stun.AttrChannelNumber, []byte{0x40, byte(n), 0, 0}}
-		answer := r.ask(t, stun.MethodChannelBind, append([]stun.Setter{number, peerAt{&net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4000 + n}}}, with...)...)
-		if answer.Type.Class == stun.ClassSuccessResponse {
-			if n >= 2*perAllocation {
-				t.Fatal(n, "channels")
-			}
-			continue
-		}
-		if n != 2*perAllocation {
-			t.Error("after", n, "channels", answer)
-		}
-		break
-	}
-	must(t, s.Stop())
-}
-
 // TestAnAddressIsNotFloodedWithAnswers: whoever writes somebody else's address on a
 // question gets them a few hundred answers. Who has an allocation is not held up.
 func TestAnAddressIsNotFloodedWithAnswers(t *testing.T) {

@@ -37,8 +37,8 @@ func (p peerAt) AddTo(m *stun.Message) error {
 	return stun.XORMappedAddress{IP: p.IP, Port: p.Port}.AddToAs(m, stun.AttrXORPeerAddress)
 }
 
-// begin makes an allocation with a channel to peer, and returns what further requests carry.
-func (r *raw) begin(t testing.TB, s *Server, uid protocol.UID, peer *net.UDPAddr) []stun.Setter {
+// begin makes an allocation with a channel to peer.
+func (r *raw) begin(t testing.TB, s *Server, uid protocol.UID, peer *net.UDPAddr) {
 	t.Helper()
 	offer, err := s.Offer(uid, protocol.DeviceID{1}, 0)
 	must(t, err)
@@ -58,7 +58,6 @@ func (r *raw) begin(t testing.TB, s *Server, uid protocol.UID, peer *net.UDPAddr
 			t.Fatal(answer)
 		}
 	}
-	return with
 }
 
 func (r *raw) ask(t testing.TB, method stun.Method, with ...stun.Setter) *stun.Message {
