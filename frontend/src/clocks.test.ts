@@ -118,14 +118,21 @@ test('behind for a while, both courtyards: what comes back keeps its place', asy
   await gus.app.send(hana.uid, 'Half past four.');
   await expect.poll(async () => (await gus.app.diagnose()).outbound, { timeout: 30_000 }).toMatchObject([{ count: 1, code: 'clock-ahead' }]);
   const put = puts(gus);
+  const arrived = new Set<string>();
+  const stop = hana.app.subscribe(() => {
+    for (const text of texts(hers)) arrived.add(text);
+  });
   here.setClock(-HOUR);
   await reconnect(gus);
   await until(() => last(his).tick === 'waiting', 60_000);
+  await gus.app.send(hana.uid, 'Or five?'); // which could go, and would be shown before it
   expect(put).toEqual([]);
   here.setClock(0);
   there.setClock(0);
-  await until(() => texts(hers).includes('Half past four.'), 60_000);
-  expect(put).toHaveLength(1);
-  expect(texts(hers)).toEqual(['so that keys are known', 'Half past four?', 'Half past four.']);
+  await until(() => texts(hers).includes('Or five?'), 60_000);
+  stop();
+  expect(put).toHaveLength(2);
+  expect([...arrived].slice(2)).toEqual(['Half past four.', 'Or five?']);
+  for (const view of [hers, his]) expect(texts(view)).toEqual(['so that keys are known', 'Half past four?', 'Half past four.', 'Or five?']);
   expect(Math.abs(last(hers).sent - Date.now())).toBeLessThan(5 * 60_000);
 });
