@@ -74,7 +74,9 @@ func newSite(ctx context.Context, name string, number int) (*site, error) {
 	if err := s.provider.IP(ctx, "link set lan up"); err != nil {
 		return nil, err
 	}
-	if err := s.gate.IP(ctx, "link set wan up", "link add lan type bridge", "link set lan up", "addr add "+s.host(1)+"/24 dev lan"); err != nil {
+	// With an address of its own: otherwise a bridge takes that of one of its ports, and another when that is
+	// unplugged, which whoever is left notices after half a minute.
+	if err := s.gate.IP(ctx, "link set wan up", fmt.Sprintf("link add lan address 02:00:00:00:00:%02x type bridge", number), "link set lan up", "addr add "+s.host(1)+"/24 dev lan"); err != nil {
 		return nil, err
 	}
 	// What stays within a house does not pass its router's rules, where the kernel knows of such a thing.

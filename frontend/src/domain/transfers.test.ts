@@ -128,16 +128,23 @@ test('a home that gives less at a time is followed', async () => {
 
 test('what is here stays here when the home goes away in the middle, and it goes on from there', async () => {
   const loading = transfers.load(file);
-  const failed = expect(loading).rejects.toMatchObject({ code: 'home-away' });
   await until(() => asked.length === 8);
   waiting.get(0)?.answer();
   waiting.get(PIECE)?.answer();
-  await until(() => asked.length === 10);
+  for (const code of ['home-away', 'offline'] as const) {
+    await until(() => asked.at(-1) === 9 * PIECE);
+    asked.length = 0;
+    for (const { refuse } of [...waiting.values()]) refuse(code);
+  }
+  expect(equal(await served(loading), content)).toBe(true);
+  expect(asked[0]).toBe(2 * PIECE);
+});
+
+test('of a home that is away nothing is waited for when nothing has come', async () => {
+  const failed = expect(transfers.load(file)).rejects.toMatchObject({ code: 'home-away' });
+  await until(() => asked.length === 8);
   for (const { refuse } of [...waiting.values()]) refuse('home-away');
   await failed;
-  asked.length = 0;
-  expect(equal(await served(transfers.load(file)), content)).toBe(true);
-  expect(asked[0]).toBe(2 * PIECE);
 });
 
 test('a file that the home does not have is missing', async () => {

@@ -23,7 +23,7 @@ const HOME_PIECE = 40_000;
 /** Pieces asked of the home before the first of them is here: a path with a long way there and back is filled. */
 const AHEAD = 8;
 const PAUSE = 15_000;
-/** For what is partly here and nowhere else for now: ms between two looks, and how many. */
+/** For what is partly here and can be had nowhere for now: ms between two looks, and how many. */
 const LOOK_EVERY = 3_000;
 const LOOKS = 60;
 
@@ -187,7 +187,7 @@ export class Transfers {
 
   /**
    * What the friend's device has begun to give, or was asked for in vain, is still on its way up to the courtyard: until it
-   * is there, or the device answers again, it is looked for anew.
+   * is there, or the device answers again, it is looked for anew. So is what has begun to come when the network goes, or the home.
    */
   async #fetch(id: string, size: number, from?: Uid, progress?: (part: number) => void): Promise<void> {
     const { files, platform } = this.#around;
@@ -200,7 +200,9 @@ export class Transfers {
         await this.#fetchKept(id, size, progress);
         break;
       } catch (error) {
-        if (codeOf(error) !== 'file-missing' || !begun || looks === 0) throw error;
+        const code = codeOf(error);
+        const broke = (code === 'offline' || code === 'home-away') && ((await files.get(id))?.have ?? 0) > 0;
+        if (!(broke || (begun && code === 'file-missing')) || looks === 0) throw error;
       }
       await new Promise<void>((resolve) => platform.after(LOOK_EVERY, resolve));
     }
