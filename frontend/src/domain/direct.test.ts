@@ -72,8 +72,14 @@ class Story implements DirectSurroundings {
     return this.browser.rtc;
   }
 
+  /** what the courtyard was asked and had to answer soon */
+  readonly hurried: string[] = [];
+
   readonly connection: DirectSurroundings['connection'] = {
-    ask: (op): Promise<JsonObject> => Promise.resolve(op === 'where' ? { op, device: '', ip: this.ip } : { op, stun: this.stun, urls: [], username: '', credential: '', until: 0 }),
+    ask: (op, _params, patience): Promise<JsonObject> => {
+      if (patience !== undefined) this.hurried.push(op);
+      return Promise.resolve(op === 'where' ? { op, device: '', ip: this.ip } : { op, stun: this.stun, urls: [], username: '', credential: '', until: 0 });
+    },
   };
 
   readonly store: DirectSurroundings['store'] = {
@@ -172,6 +178,8 @@ describe('a direct connection', () => {
     await until(() => story.homeLink.path === 'courtyard');
     expect(await answers).toEqual(Array.from({ length: 8 }, (_, n) => ({ method: 'file', n })));
     expect(story.house.ways('file')).toEqual(Array.from({ length: 8 }, () => 'link'));
+    // It may be the network that is gone, and the socket with it.
+    expect(story.hurried).toEqual(['where']);
   });
 
   test('that answers slowly but steadily is kept', async () => {

@@ -29,6 +29,8 @@ const PAUSES = [500, 10_000, 60_000, 300_000] as const;
 const GOOD = 60_000;
 /** Somebody who asks right after the app was opened waits so long for the link. */
 const PATIENCE = 10_000;
+/** The courtyard answers within this, over a socket that lives. */
+const ALIVE = 5_000;
 /** Out of sight for so long, nobody needs it. */
 const HIDDEN = 60_000;
 
@@ -225,10 +227,10 @@ export class Direct {
   }
 
   /** Where the courtyard sees this device. Another address than before means another network. */
-  async #locate(): Promise<void> {
+  async #locate(patience?: number): Promise<void> {
     const { connection, self } = this.#session;
     const network = this.#network;
-    const { ip = '' } = await connection.ask('where', { device: self.device });
+    const { ip = '' } = await connection.ask('where', { device: self.device }, patience);
     if (network !== this.#network) return;
     const here = text(64)(ip);
     if (this.#here !== undefined && this.#here !== here) this.#moved();
@@ -287,10 +289,14 @@ export class Direct {
     this.#session.changed();
   }
 
-  /** It broke, or the home said nothing over it. The link carries everything meanwhile. */
+  /**
+   * It broke, or the home said nothing over it. The link carries everything meanwhile; if it is the network that has gone, the
+   * socket went with it, which nobody tells: one that does not answer soon is opened anew.
+   */
   #ended(way: DirectWay): void {
     if (this.#way !== way) return;
     this.#forget();
+    if (this.#session.linked) this.#locate(ALIVE).catch(this.#session.shrug);
     this.#ends = this.#session.platform.now() - this.#since < GOOD ? this.#ends + 1 : 0;
     this.#soon(PAUSES[Math.min(this.#ends, PAUSES.length - 1)] ?? 0);
     this.#session.changed();

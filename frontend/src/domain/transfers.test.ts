@@ -25,7 +25,7 @@ let content: Bytes;
 let sealed: Bytes;
 /** offsets asked for, and how each is answered */
 let asked: number[];
-let waiting: Map<number, { readonly answer: () => void; readonly refuse: (code: 'home-away' | 'not-found') => void }>;
+let waiting: Map<number, { readonly answer: () => void; readonly refuse: (code: 'home-away' | 'not-found' | 'offline') => void }>;
 /** how much the home gives at a time */
 let gives: number;
 /** whether the courtyard has it, and how much of it the friend's device gives before it goes */
@@ -79,7 +79,7 @@ beforeEach(async () => {
           },
           refuse: (code) => {
             waiting.delete(from);
-            reject(new Problem(code));
+            reject(code === 'offline' ? new Trouble(code) : new Problem(code));
           },
         });
       });
@@ -113,10 +113,16 @@ test('eight pieces are on their way at a time, and the answers may come in any o
   const loading = transfers.load(file);
   await until(() => asked.length === 8);
   expect(asked).toEqual(Array.from({ length: 8 }, (_, n) => n * PIECE));
+  // Who asks for it meanwhile is told how far it is, too.
+  const told: number[] = [];
+  const second = transfers.load(file, undefined, (part) => told.push(part));
   // The last first: nothing is written until those before it are here.
   for (const { answer } of [...waiting.values()].reverse()) answer();
   await until(() => asked.length > 8);
   expect(equal(await served(loading), content)).toBe(true);
+  expect(await second).toBe(await loading);
+  expect(told.at(-1)).toBe(1);
+  expect(told.length).toBeGreaterThan(2);
   expect(new Set(asked).size).toBe(asked.length);
   expect(asked).toHaveLength(Math.ceil(sealed.length / PIECE));
 });

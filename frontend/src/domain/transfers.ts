@@ -53,7 +53,8 @@ export class Transfers {
   readonly #parts = new Map<string, number>();
   /** known to be up; asked of the database once */
   readonly #up = new Set<string>();
-  readonly #loading = new Map<string, Promise<Bytes>>();
+  /** on their way down, and who is told how far */
+  readonly #loading = new Map<string, { readonly done: Promise<Bytes>; readonly told: Set<(part: number) => void> }>();
 
   constructor(around: TransferSurroundings) {
     this.#around = around;
@@ -156,10 +157,15 @@ export class Transfers {
     const id = b64(file.id);
     let loading = this.#loading.get(id);
     if (!loading) {
-      loading = this.#load(id, file, from, progress).finally(() => this.#loading.delete(id));
+      const told = new Set<(part: number) => void>();
+      const done = this.#load(id, file, from, (part) => {
+        for (const tell of told) tell(part);
+      }).finally(() => this.#loading.delete(id));
+      loading = { done, told };
       this.#loading.set(id, loading);
     }
-    return loading;
+    if (progress) loading.told.add(progress);
+    return loading.done;
   }
 
   async #load(id: string, file: FileRef, from?: Uid, progress?: (part: number) => void): Promise<Bytes> {
