@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,9 +43,9 @@ func TestAnAddressIsNotFloodedWithAnswers(t *testing.T) {
 	must(t, err)
 	key, err := protocol.NewSignSecret(rand.Reader)
 	must(t, err)
-	now := time.Now()
+	began, ahead := time.Now(), atomic.Int64{}
 	s, err := New(t.Context(), Config{Sockets: []*Sockets{sockets}, Ports: Ports{20_000, 60_000}, Key: key, Store: newBook(),
-		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }, Random: rand.Reader,
+		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return began.Add(time.Duration(ahead.Load())) }, Random: rand.Reader,
 		Offered: Offered{URLs: []string{"turn:" + sockets.Bound.String() + "?transport=udp"}}})
 	must(t, err)
 	must(t, s.Start())
@@ -80,9 +81,47 @@ func TestAnAddressIsNotFloodedWithAnswers(t *testing.T) {
 	if got := fmt.Sprint(s.Totals().Dropped["often"]); got != fmt.Sprint(2*strangers.N-answers) {
 		t.Error("counted", got)
 	}
-	now = now.Add(strangers.Per)
+	ahead.Store(int64(strangers.Per))
 	if !answered() {
 		t.Error("for ever")
+	}
+	c.end()
+	must(t, s.Stop())
+}
+
+// TestNobodyPaysForStrangers: what comes from whom the client has not asked for is
+// neither counted nor takes from what he may have relayed a second.
+func TestNobodyPaysForStrangers(t *testing.T) {
+	s := serve(t)
+	s.config.BytesPerSecond = 100_000
+	c := s.call(t, mei, "udp")
+	defer c.end()
+	friend, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)})
+	must(t, err)
+	defer friend.Close() //nolint:errcheck // it has done its work
+	stranger, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 3)})
+	must(t, err)
+	defer stranger.Close() //nolint:errcheck // likewise
+	must(t, c.CreatePermission(friend.LocalAddr()))
+	const flood = 500
+	for sent := 0; s.dropped[droppedStranger].Load() < flood; sent++ {
+		if sent == 100*flood {
+			t.Fatal(s.dropped[droppedStranger].Load(), "of a stranger's packets were dropped")
+		}
+		_, err := stranger.WriteTo(make([]byte, 1000), c.at.LocalAddr())
+		must(t, err)
+	}
+	if _, bytes := s.ledger.used(mei); bytes != 0 {
+		t.Error(bytes, "bytes of a stranger's are counted")
+	}
+	_, err = friend.WriteTo([]byte("hello"), c.at.LocalAddr())
+	must(t, err)
+	must(t, c.at.SetReadDeadline(time.Now().Add(10*time.Second)))
+	p := make([]byte, 1500)
+	n, _, err := c.at.ReadFrom(p)
+	must(t, err)
+	if string(p[:n]) != "hello" || s.dropped[droppedRate].Load() != 0 {
+		t.Errorf("%q, %d dropped for their rate", p[:n], s.dropped[droppedRate].Load())
 	}
 	c.end()
 	must(t, s.Stop())

@@ -2,6 +2,7 @@ package turn
 
 import (
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
 	"sync"
@@ -55,10 +56,12 @@ type relayed struct {
 	closing   sync.Once
 	ending    sync.Once
 
+	// whom the client has asked for: read for each packet, replaced while the server's mu is held
+	permitted atomic.Pointer[map[netip.Addr]bool]
+
 	// guarded by the server's mu
-	left      bool
-	permitted map[netip.Addr]bool
-	channels  int
+	left     bool
+	channels int
 
 	// Owned by the receiver: peers heard of lately, in the form that pion/turn wants.
 	peers [2]peer
@@ -129,12 +132,27 @@ func (r *relayed) heard(n int, from netip.AddrPort) *net.UDPAddr {
 	if at := r.server.addresses.hidden[from.Addr()]; at != nil && at.open(from.Port()) {
 		from = netip.AddrPortFrom(at.seen, from.Port())
 	}
+	if !(*r.permitted.Load())[from.Addr()] { // pion/turn would drop it, too, but nobody pays for what strangers send
+		r.server.dropped.add(droppedStranger)
+		return nil
+	}
 	now := r.server.outbox.Now()
 	if !r.pass(n, now) {
 		return nil
 	}
 	r.in.count(n, now)
 	return r.known(from)
+}
+
+// permit replaces whom the client has asked for. The caller holds the server's mu.
+func (r *relayed) permit(peer netip.Addr, now bool) {
+	next := maps.Clone(*r.permitted.Load())
+	if now {
+		next[peer] = true
+	} else {
+		delete(next, peer)
+	}
+	r.permitted.Store(&next)
 }
 
 // pass takes from what the person may have relayed a second.
@@ -197,7 +215,8 @@ func (g *generator) AllocatePacketConn(wanted pion.AllocateListenerConfig) (net.
 	if !ok {
 		return nil, nil, errNoRelay
 	}
-	r := &relayed{server: g.server, at: at, device: d, began: g.server.config.Now(), permitted: map[netip.Addr]bool{}}
+	r := &relayed{server: g.server, at: at, device: d, began: g.server.config.Now()}
+	r.permitted.Store(&map[netip.Addr]bool{})
 	r.out.last.Store(g.server.outbox.Now())
 	r.in.last.Store(g.server.outbox.Now())
 	if r.person, ok = g.server.ledger.begin(d.uid, r); !ok {

@@ -315,10 +315,11 @@ func (s *Server) room(r *relayed, peer net.IP) bool {
 	addr, _ := netip.AddrFromSlice(peer)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.permitted[addr.Unmap()] {
+	permitted := *r.permitted.Load()
+	if permitted[addr.Unmap()] {
 		return r.channels < 2*perAllocation
 	}
-	return len(r.permitted) < perAllocation && r.channels < perAllocation
+	return len(permitted) < perAllocation && r.channels < perAllocation
 }
 
 // remember is called when the socket of an allocation is there, and created,
@@ -366,12 +367,8 @@ func (s *Server) permitted(relay net.Addr, peer net.IP, now bool) {
 	addr, _ := netip.AddrFromSlice(peer)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch r := s.relayAt(relay); {
-	case r == nil:
-	case now:
-		r.permitted[addr.Unmap()] = true
-	default:
-		delete(r.permitted, addr.Unmap())
+	if r := s.relayAt(relay); r != nil {
+		r.permit(addr.Unmap(), now)
 	}
 }
 

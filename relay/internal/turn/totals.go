@@ -4,12 +4,13 @@ import "sync/atomic"
 
 // Why packets are dropped.
 const (
-	droppedPort  = "port"  // below 1024
-	droppedOwn   = "own"   // to this machine, where there is no allocation
-	droppedRate  = "rate"  // the person's bandwidth
-	droppedLarge = "large" // more than 1,600 bytes
-	droppedSend  = "send"  // the kernel did not take it
-	droppedOften = "often" // from an address without an allocation
+	droppedPort     = "port"     // below 1024
+	droppedOwn      = "own"      // to this machine, where there is no allocation
+	droppedRate     = "rate"     // the person's bandwidth
+	droppedLarge    = "large"    // more than 1,600 bytes
+	droppedSend     = "send"     // the kernel did not take it
+	droppedOften    = "often"    // from an address without an allocation
+	droppedStranger = "stranger" // to an allocation, from somebody whom its client has not asked for
 )
 
 // Why requests and connections are refused.
@@ -29,7 +30,7 @@ const (
 )
 
 var (
-	droppedReasons = []string{droppedPort, droppedOwn, droppedRate, droppedLarge, droppedSend, droppedOften}
+	droppedReasons = []string{droppedPort, droppedOwn, droppedRate, droppedLarge, droppedSend, droppedOften, droppedStranger}
 	refusedReasons = []string{
 		refusedCredential, refusedExpired, refusedRevoked, refusedQuota, refusedRate, refusedMonth, refusedPorts,
 		refusedPeer, refusedPermissions, refusedFrame, refusedIdle, refusedConnections,
