@@ -280,8 +280,96 @@ describe('a call', () => {
     await over(mei, tom, max);
   });
 
+  test('leaves no camera and no microphone on, however often one taps while they start', async () => {
+    await rings(mei, tom);
+    await (await tom.app.calls()).accept();
+    await talk(mei, tom);
+    const calls = await mei.app.calls();
+    const { media } = mei.browser;
+    const slowly = async (doing: () => readonly Promise<void>[]): Promise<void> => {
+      let go: () => void = () => undefined;
+      media.slow = new Promise((resolve) => (go = resolve));
+      const all = doing();
+      go();
+      media.slow = undefined;
+      await Promise.allSettled(all);
+    };
+    await slowly(() => [calls.camera(true), calls.camera(true)]);
+    expect(media.live.map(({ label }) => label)).toEqual(['microphone', 'user']);
+    await slowly(() => [calls.flip(), calls.flip(), calls.flip()]);
+    expect(media.live.map(({ label }) => label)).toEqual(['microphone', 'environment']);
+    // One that the browser does not give any more is shown as off.
+    media.denied = 'camera';
+    await expect(calls.flip()).rejects.toMatchObject({ code: 'camera-denied' });
+    expect(mei.app.call?.camera).toBe(false);
+    media.denied = undefined;
+    await slowly(() => {
+      const turned = calls.camera(true);
+      calls.hangUp();
+      return [turned];
+    });
+    await over(mei, tom);
+    expect(media.live).toEqual([]);
+  });
+
+  test('that is about to begin is not lost when somebody else rings', async () => {
+    const bea = await Player.invited(mei, 'Bea', 'bea');
+    await bea.view(mei);
+    let go: () => void = () => undefined;
+    mei.browser.media.slow = new Promise((resolve) => (go = resolve));
+    const starting = (await mei.app.calls()).start(tom.uid, 'audio');
+    await until(() => mei.app.call?.phase === 'asking');
+    await (await bea.app.calls()).start(mei.uid, 'audio');
+    await until(() => bea.app.call?.why === 'busy');
+    go();
+    mei.browser.media.slow = undefined;
+    await starting;
+    await until(() => tom.app.call?.phase === 'ringing');
+    (await mei.app.calls()).hangUp();
+    await over(mei, tom, bea);
+    expect(mei.browser.media.live).toEqual([]);
+  });
+
+  test.each(['is blocked', 'signs this device out'])('ends when the one at the other end %s', async (what) => {
+    const guest = await Player.invited(mei, 'Kim', `kim-${String(what.length)}`);
+    await guest.view(mei);
+    const phone = await second(guest);
+    const view = await mei.view(guest);
+    await rings(mei, phone);
+    await (await phone.app.calls()).accept();
+    await talk(mei, phone);
+    if (what === 'is blocked') await mei.app.block(guest.uid);
+    else await guest.app.revoke(phone.app.devices().find(({ self }) => self)?.id ?? '');
+    await until(() => mei.app.call === undefined && phone.app.call === undefined, 60_000);
+    for (const { browser } of [mei, phone]) expect(browser.media.live).toEqual([]);
+    view.close();
+    for (const each of [guest, phone]) each.tab.close();
+  });
+
+  test('is over when no way is found for three quarters of a minute', async () => {
+    await rings(mei, tom);
+    await (await tom.app.calls()).accept();
+    await talk(mei, tom);
+    const lines = [lineOf(mei), lineOf(tom)];
+    const since = mei.tab.now();
+    if (mei.browser.rtc) mei.browser.rtc.reaches = false;
+    for (const line of lines) line.becomes('disconnected');
+    await until(() => mei.app.call?.why === 'lost' || tom.app.call?.why === 'lost', 90_000);
+    expect(mei.tab.now() - since).toBeGreaterThan(44_000);
+    await over(mei, tom);
+    await until(() => noted(hers, 'answered'));
+    if (mei.browser.rtc) mei.browser.rtc.reaches = true;
+  });
+
   test('goes through the courtyard alone where that is wanted', async () => {
     await mei.app.setRelayed(true);
+    let urls: readonly string[] = [];
+    mei.tab.hears = (frame) => frame.startsWith('{"op":"turn"')
+      ? JSON.stringify({ op: 'turn', stun: [], urls, username: 'u', credential: 'c', until: mei.tab.now() }) : frame;
+    await expect((await mei.app.calls()).start(tom.uid, 'audio')).rejects.toMatchObject({ code: 'calls-not-passed' });
+    expect(mei.app.call).toBeUndefined();
+    expect(mei.browser.media.live).toEqual([]);
+    urls = ['turn:yard.example'];
     await rings(mei, tom);
     await (await tom.app.calls()).accept();
     await talk(mei, tom);
@@ -289,6 +377,7 @@ describe('a call', () => {
     // All that is found here are addresses of one's own: his are told to her, hers to nobody.
     await until(() => lineOf(mei).added.length > 0);
     expect(lineOf(tom).added).toEqual([]);
+    mei.tab.hears = undefined;
     (await mei.app.calls()).hangUp();
     await over(mei, tom);
     await mei.app.setRelayed(false);

@@ -25,6 +25,7 @@ const (
 	ResultMissed   = "missed"
 	ResultDeclined = "declined"
 	ResultBusy     = "busy"
+	ResultFailed   = "failed" // taken, and no connection came about
 )
 
 // SDP is a description of a connection (RFC 8866), with the fingerprint by which
@@ -108,7 +109,7 @@ type Called struct {
 
 func (b Called) check() string {
 	switch b.Result {
-	case ResultAnswered, ResultMissed, ResultDeclined, ResultBusy:
+	case ResultAnswered, ResultMissed, ResultDeclined, ResultBusy, ResultFailed:
 	default:
 		return "result of a call"
 	}

@@ -19,7 +19,8 @@
  * - `courtyard-own`: it is one's own courtyard
  * - `wall-altered`: a wall does not prove itself to be its author's; `wall-lost`: an own post is not on the wall any more
  * - `microphone-denied`, `camera-denied`: the person or the browser does not allow it; `microphone-none`, `camera-none`: there is none to use
- * - `calls-unsupported`: this browser makes no connections to others; `call-under-way`: one call at a time
+ * - `calls-unsupported`: this browser makes no connections to others; `call-under-way`: one call at a time; `calls-not-passed`:
+ *   all are to go through the courtyard, which passes on none
  */
 
 import { Problem } from '../protocol/problem';
@@ -29,7 +30,7 @@ export type EngineCode =
   | 'offline' | 'photo-unreadable' | 'photo-large' | 'name-empty' | 'name-long' | 'text-long' | 'words-long'
   | 'handle-bad' | 'not-friend' | 'self' | 'account-exists' | 'account-none' | 'card-exists'
   | 'home-none' | 'fork' | 'file-missing' | 'unsupported' | 'elsewhere' | 'cancelled' | 'courtyard-refused' | 'host-bad' | 'wall-altered' | 'wall-lost'
-  | 'microphone-denied' | 'microphone-none' | 'camera-denied' | 'camera-none' | 'calls-unsupported' | 'call-under-way'
+  | 'microphone-denied' | 'microphone-none' | 'camera-denied' | 'camera-none' | 'calls-unsupported' | 'call-under-way' | 'calls-not-passed'
   | 'card-unknown' | 'card-elsewhere' | 'courtyard-own';
 
 export class Trouble extends Error implements Failure {

@@ -74,7 +74,7 @@ export interface Message {
   readonly kind: 'text' | 'photo' | 'call' | 'deleted' | 'unknown';
   readonly text: string;
   /** of a call that is over */
-  readonly call: { readonly media: CallMedia; readonly result: 'answered' | 'missed' | 'declined' | 'busy'; readonly seconds: number } | undefined;
+  readonly call: { readonly media: CallMedia; readonly result: 'answered' | 'missed' | 'declined' | 'busy' | 'failed'; readonly seconds: number } | undefined;
   /** text goes on in a file that is still to be fetched */
   readonly more: (() => Promise<string>) | undefined;
   readonly photo: Photo | undefined;
@@ -233,7 +233,7 @@ export interface Notifications {
 export type CallMedia = 'audio' | 'video';
 
 /** `elsewhere`: taken on another device */
-export type CallOver = 'hung-up' | 'ended' | 'declined' | 'busy' | 'unanswered' | 'failed' | 'elsewhere';
+export type CallOver = 'hung-up' | 'ended' | 'declined' | 'busy' | 'unanswered' | 'failed' | 'lost' | 'elsewhere';
 
 /** The call of this moment. */
 export interface CallView {

@@ -28,6 +28,8 @@ export class TestMedia implements MediaTools {
   /** what the person forbids */
   denied: 'microphone' | 'camera' | undefined;
   readonly tracks: TestTrack[] = [];
+  /** until the person has allowed it, or the camera has started */
+  slow: Promise<void> | undefined;
 
   microphone(): Promise<MediaStreamTrack> {
     return this.#track('microphone', 'audio', 'microphone');
@@ -50,10 +52,11 @@ export class TestMedia implements MediaTools {
     return this.tracks.filter(({ readyState }) => readyState === 'live');
   }
 
-  #track(what: 'microphone' | 'camera', kind: 'audio' | 'video', label: string): Promise<MediaStreamTrack> {
-    if (this.denied === what) return Promise.reject(new Trouble(`${what}-denied`));
+  async #track(what: 'microphone' | 'camera', kind: 'audio' | 'video', label: string): Promise<MediaStreamTrack> {
+    await this.slow;
+    if (this.denied === what) throw new Trouble(`${what}-denied`);
     const track = new TestTrack(kind, label);
     this.tracks.push(track);
-    return Promise.resolve(track as unknown as MediaStreamTrack);
+    return track as unknown as MediaStreamTrack;
   }
 }

@@ -181,7 +181,7 @@ const bodies = {
     react: open({ target: readMid, author: readUid, emoji: readEmoji }),
     read: open({ upto: int(), mid: readMid }),
     profile: open({ name: readName, about: text(limits.about), version: int() }, { picture: blob(limits.picture) }),
-    call: open({ call: bytes(16), media, result: oneOf('answered', 'missed', 'declined', 'busy'), seconds: int(0, limits.seconds) }),
+    call: open({ call: bytes(16), media, result: oneOf('answered', 'missed', 'declined', 'busy', 'failed'), seconds: int(0, limits.seconds) }),
   },
   friend: {
     request: open({ name: readName, username: readUsername }, { words: text(limits.words) }),

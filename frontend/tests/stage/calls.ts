@@ -19,6 +19,8 @@ declare global {
   interface Window {
     /** every connection of this page */
     connections: RTCPeerConnection[];
+    /** all states that they have been in */
+    became: RTCPeerConnectionState[];
     /** what the other side's letters told of its addresses */
     told: string[];
   }
@@ -28,12 +30,14 @@ declare global {
 export async function watched(person: Person): Promise<void> {
   await person.page.addInitScript(() => {
     window.connections = [];
+    window.became = [];
     window.told = [];
     const Before = window.RTCPeerConnection;
     window.RTCPeerConnection = class extends Before {
       constructor(of?: RTCConfiguration) {
         super(of);
         window.connections.push(this);
+        this.addEventListener('connectionstatechange', () => window.became.push(this.connectionState));
       }
 
       override setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {

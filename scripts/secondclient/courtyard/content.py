@@ -148,7 +148,7 @@ BODIES = {
     ("chat", "delete"): {"target": _mid},
     ("chat", "react"): {"target": _mid, "author": _uid, "emoji": _emoji},
     ("chat", "read"): {"upto": whole, "mid": _mid},
-    ("chat", "call"): {"call": _mid, "media": AUDIO_VIDEO, "result": _one("answered", "missed", "declined", "busy"),
+    ("chat", "call"): {"call": _mid, "media": AUDIO_VIDEO, "result": _one("answered", "missed", "declined", "busy", "failed"),
                        "seconds": lambda value: whole(value, 0, 86400)},
     ("chat", "profile"): {"name": _name, "about": _upto(1000), "picture?": _bytes(PICTURE), "version": whole},
     ("friend", "request"): {"name": _name, "words?": _upto(100), "username": username},

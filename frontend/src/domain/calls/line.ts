@@ -10,6 +10,8 @@ const LOOK_EVERY = 2_000;
 /** ms there and back, and part of the packets lost, above which it is told */
 const SLOW = 400;
 const LOSSY = 0.04;
+/** Nobody is heard for so long: it is over. A change of network takes up to half of it. */
+const LOST = 45_000;
 
 export interface LineSurroundings {
   readonly platform: Platform;
@@ -19,6 +21,10 @@ export interface LineSurroundings {
   connected(): void;
   /** the page at the other end has gone */
   gone(): void;
+  /** no way was found any more */
+  lost(): void;
+  /** whether they may still speak with each other; asked every now and then */
+  stands(): boolean;
 }
 
 export class Line {
@@ -40,6 +46,10 @@ export class Line {
   #path: CallView['path'];
   #quality: CallView['quality'];
   #closed = false;
+  /** since when no way is open */
+  #searching: number | undefined;
+  /** what is done about the camera, one after the other: a browser takes its time to open one */
+  #turning: Promise<void> = Promise.resolve();
   #cancelLook: () => void = () => undefined;
   /** why there is no picture of oneself */
   readonly problem: Failure | undefined;
@@ -113,24 +123,40 @@ export class Line {
     this.#microphone.enabled = !yes;
   }
 
-  async camera(on: boolean): Promise<void> {
-    if ((this.#camera !== undefined) === on) return;
-    if (on) {
-      await this.#takeCamera(await this.#media.camera(this.#facing));
-      return;
-    }
+  camera(on: boolean): Promise<void> {
+    return this.#turn(async () => {
+      if ((this.#camera !== undefined) === on) return;
+      if (on) await this.#takeCamera(await this.#media.camera(this.#facing));
+      else this.#dropCamera();
+    });
+  }
+
+  flip(): Promise<void> {
+    return this.#turn(async () => {
+      if (!this.#camera) return;
+      // A phone has one camera open at a time.
+      this.#camera.stop();
+      this.#facing = this.#facing === 'user' ? 'environment' : 'user';
+      try {
+        await this.#takeCamera(await this.#media.camera(this.#facing));
+      } catch (error) {
+        this.#dropCamera();
+        throw error;
+      }
+    });
+  }
+
+  #turn(doing: () => Promise<void>): Promise<void> {
+    const done = this.#turning.then(doing);
+    this.#turning = done.catch(() => undefined); // who asked for it hears of it
+    return done;
+  }
+
+  #dropCamera(): void {
     this.#sender?.remove();
     this.#sender = undefined;
     this.#camera?.stop();
     this.#camera = this.#local = undefined;
-  }
-
-  async flip(): Promise<void> {
-    if (!this.#camera) return;
-    // A phone has one camera open at a time.
-    this.#camera.stop();
-    this.#facing = this.#facing === 'user' ? 'environment' : 'user';
-    await this.#takeCamera(await this.#media.camera(this.#facing));
   }
 
   /** When what has to be said yet has been said. */
@@ -211,7 +237,19 @@ export class Line {
       this.#path = pair.local === 'relay' || pair.remote === 'relay' ? 'courtyard' : 'direct';
       this.#quality = (pair.roundTrip ?? 0) > SLOW || (loss ?? 0) > LOSSY ? 'weak' : 'clear';
     }
-    if (peer.state !== 'connected') this.#quality = 'searching';
+    if (!this.#around.stands()) {
+      this.#around.gone();
+      return;
+    }
+    if (peer.state === 'connected') this.#searching = undefined;
+    else {
+      this.#quality = 'searching';
+      this.#searching ??= this.#around.platform.now();
+      if (this.#around.platform.now() - this.#searching >= LOST) {
+        this.#around.lost();
+        return;
+      }
+    }
     this.#around.changed();
     this.#look();
   }

@@ -112,7 +112,7 @@ describe('one who rings', () => {
     mei.rings();
     mei.hears('tom', 't1', { call: 'c1', op: 'answer', to: 'm1', ...offer });
     const effects = mei.waits(JOINS);
-    expect([says(effects), why(effects), notes(effects)]).toEqual([['end'], ['failed'], [['missed', 0]]]);
+    expect([says(effects), why(effects), notes(effects)]).toEqual([['end'], ['failed'], [['failed', 0]]]);
   });
 });
 

@@ -47,12 +47,12 @@ export interface CallSays extends Signal {
 export type Input =
   | { readonly what: 'start'; readonly call: string; readonly peer: Uid; readonly media: CallMedia }
   | { readonly what: 'heard'; readonly peer: Uid; readonly dev: string; readonly said: CallSays }
-  | { readonly what: 'accept' | 'decline' | 'hang-up' | 'tick' | 'connected' | 'gone' };
+  | { readonly what: 'accept' | 'decline' | 'hang-up' | 'tick' | 'connected' | 'gone' | 'lost' };
 
 export interface Note {
   readonly call: string;
   readonly media: CallMedia;
-  readonly result: 'answered' | 'missed' | 'declined' | 'busy';
+  readonly result: 'answered' | 'missed' | 'declined' | 'busy' | 'failed';
   readonly seconds: number;
 }
 
@@ -89,6 +89,8 @@ export function step(standing: Standing | undefined, input: Input, now: number, 
       return standing?.phase === 'joining' ? { standing: { ...standing, phase: 'talking', spoke: now, due: Infinity, until: Infinity, sure: true }, effects: [] } : same(standing);
     case 'gone':
       return standing ? over(standing, standing.phase === 'talking' ? 'ended' : 'failed', now, 'end') : same(standing);
+    case 'lost':
+      return standing ? over(standing, 'lost', now, 'end') : same(standing);
     case 'tick':
       return standing && now >= standing.due ? tick(standing, now) : same(standing);
   }
@@ -137,7 +139,7 @@ function heard(standing: Standing | undefined, input: Extract<Input, { what: 'he
       if (standing.phase === 'ringing') return same(standing);
       return { standing: { ...standing, sure: true }, effects: [{ do: 'signal', signal: signalOf(said) }] };
     case 'end':
-      return over(standing, 'ended', now);
+      return over(standing, standing.phase === 'joining' ? 'failed' : 'ended', now);
     default:
       return same(standing);
   }
@@ -187,11 +189,11 @@ function rung(standing: Standing | undefined, peer: Uid, dev: string, said: Call
 
 /** @param op said to the other side, if anything is */
 function over(standing: Standing, why: CallOver, now: number, op?: 'end' | 'decline'): Step {
-  const { call, peer, media, out, spoke } = standing;
+  const { call, peer, media, phase, out, spoke } = standing;
   const effects: Effect[] = [];
   if (op) effects.push({ do: 'send', peer, said: { call, op } });
   if (out) {
-    const result = spoke !== undefined ? 'answered' : why === 'declined' || why === 'busy' ? why : 'missed';
+    const result = spoke !== undefined ? 'answered' : why === 'declined' || why === 'busy' ? why : phase === 'joining' ? 'failed' : 'missed'; // once it was taken nobody missed it
     const seconds = spoke === undefined ? 0 : Math.min(limits.seconds, Math.max(0, Math.round((now - spoke) / 1000)));
     effects.push({ do: 'note', peer, note: { call, media, result, seconds } });
   }

@@ -5,7 +5,7 @@
  */
 
 import type { Channel } from '../../platform/platform';
-import { b64 } from '../../protocol/bytes';
+import { b64, unb64 } from '../../protocol/bytes';
 import type { Json } from '../../protocol/json';
 import { readBody, type Signal } from '../../protocol/message';
 import { randomBytes } from '../../protocol/primitives';
@@ -54,6 +54,8 @@ export class Calls implements CallRoom {
   /** another tab of this browser is in this call */
   #elsewhere: string | undefined;
   #farewell: string | undefined;
+  /** the call for which this tab holds the lock */
+  #held: string | undefined;
   #release: () => void = () => undefined;
   #cancelTick: () => void = () => undefined;
   #cancelOver: () => void = () => undefined;
@@ -95,9 +97,10 @@ export class Calls implements CallRoom {
     this.#changed();
     try {
       await this.#session.greeted();
+      await this.#mayBe();
       const line = await this.#open(media);
       // Meanwhile they may have called, or it was thought better of.
-      if (!this.#asks(peer)) {
+      if (!this.#asks(peer) || this.#engaged) {
         line.close();
         return;
       }
@@ -109,6 +112,10 @@ export class Calls implements CallRoom {
     }
   }
 
+  get #engaged(): boolean {
+    return this.#standing !== undefined;
+  }
+
   #asks(peer: Uid): boolean {
     return this.#asking?.peer === peer;
   }
@@ -118,11 +125,13 @@ export class Calls implements CallRoom {
     if (ringing?.phase !== 'ringing') return;
     this.#problem = undefined;
     try {
+      await this.#mayBe();
       const line = await this.#open(ringing.media);
       if (this.#standing?.call !== ringing.call || this.#standing.phase !== 'ringing') {
         line.close();
         return;
       }
+      this.#line?.close();
       this.#line = line;
       this.#step({ what: 'accept' });
     } catch (error) {
@@ -130,6 +139,13 @@ export class Calls implements CallRoom {
       this.#changed();
       throw error;
     }
+  }
+
+  /** Through the courtyard alone, where it lends nothing, none comes about. */
+  async #mayBe(): Promise<void> {
+    if (!isRelayed(this.#session)) return;
+    const servers = await serversFor(this.#session);
+    if (!servers.some(({ urls }) => urls.some((url) => url.startsWith('turn')))) throw new Trouble('calls-not-passed');
   }
 
   decline(): void {
@@ -150,13 +166,11 @@ export class Calls implements CallRoom {
   }
 
   async camera(on: boolean): Promise<void> {
-    await this.#line?.camera(on);
-    this.#changed();
+    await this.#line?.camera(on).finally(() => { this.#changed(); });
   }
 
   async flip(): Promise<void> {
-    await this.#line?.flip();
-    this.#changed();
+    await this.#line?.flip().finally(() => { this.#changed(); });
   }
 
   /** The page goes: there is no time to seal anything. */
@@ -196,6 +210,10 @@ export class Calls implements CallRoom {
     if (op === 'ring') {
       if (this.#tooOften(peer, call)) return;
       if (this.#asking?.peer === peer) this.#asking = undefined;
+      else if (this.#asking) { // somebody is being called, as soon as the microphone is there
+        this.#tell({ peer, said: { call, op: 'busy' } });
+        return;
+      }
       // Who is looked at and rings says so, and is not woken (section 16).
       if (!this.#standing) this.#session.presence.answer(peer);
     }
@@ -269,10 +287,14 @@ export class Calls implements CallRoom {
   #begin(standing: Standing): void {
     const { platform } = this.#session;
     this.#release();
-    this.#channel.post({ what: 'in', call: standing.call });
-    // Held as long as the call lasts: who opens the app meanwhile does not take its note for one that was left behind.
+    // Held as long as the call lasts: who opens the app meanwhile does not take its note for one that was left behind. Other
+    // tabs take a lock that they get for the end of the call, so they are told when it is held here.
     const ended = new Promise<void>((resolve) => (this.#release = resolve));
-    platform.lock('call', () => ended).catch(platform.report);
+    platform.lock('call', () => {
+      this.#held = standing.call;
+      this.#channel.post({ what: 'in', call: standing.call });
+      return ended;
+    }).catch(platform.report);
     if (standing.out) this.#remember(standing);
     else this.#session.store.saveSetting(LEFT, undefined).catch(platform.report); // of one that this side rang, and gave up for theirs
     this.#sealFarewell(standing);
@@ -387,9 +409,21 @@ export class Calls implements CallRoom {
       gone: () => {
         if (this.#line === line) this.#step({ what: 'gone' });
       },
+      lost: () => {
+        if (this.#line === line) this.#step({ what: 'lost' });
+      },
+      stands: () => this.#line !== line || this.#stands(),
     }, wanted);
     this.#problem = line.problem;
     return line;
+  }
+
+  /** Between friends, and devices that both courtyards still know: no relay stands between that would shut out one that was signed out. */
+  #stands(): boolean {
+    const { friends, chains, doorway, self } = this.#session;
+    const { peer, other } = this.#standing ?? {};
+    if (peer === undefined || other === undefined) return true;
+    return friends.get(peer)?.state === 'friend' && doorway.standing.link !== 'refused' && chains.held(peer)?.active(unb64(other, 32), self.now()) !== undefined;
   }
 
   async #join(offer: Signal | undefined): Promise<void> {
@@ -422,7 +456,7 @@ export class Calls implements CallRoom {
     if (typeof word !== 'object' || word === null || !('what' in word)) return;
     const call = 'call' in word && typeof word.call === 'string' ? word.call : undefined;
     const standing = this.#standing;
-    if (word.what === 'who' && standing && standing.phase !== 'ringing') this.#channel.post({ what: 'in', call: standing.call });
+    if (word.what === 'who' && standing && standing.call === this.#held) this.#channel.post({ what: 'in', call: standing.call });
     else if (word.what === 'in' && call !== undefined) {
       this.#elsewhere = call;
       // It may end without a word; then its lock is free.

@@ -28,13 +28,13 @@ export async function renewedServers(session: Session): Promise<readonly IceServ
   }
 }
 
-/** None where the courtyard does not answer now: a path may be found without. */
+/** None where the courtyard does not answer now, or was asked too often: a path may be found without. */
 export async function serversFor({ connection }: Session): Promise<readonly IceServer[]> {
   try {
     const { stun, turn } = await iceServers(connection);
     return [...stun, ...turn];
   } catch (error) {
-    if (codeOf(error) !== 'offline') throw error;
+    if (!['offline', 'rate-limited'].includes(codeOf(error))) throw error;
     return [];
   }
 }

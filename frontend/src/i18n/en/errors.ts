@@ -83,6 +83,7 @@ export const errors = {
     'camera-denied': 'The app may not use the camera. The call goes on without a picture. Allow it in your browser’s settings for this page.',
     'camera-none': 'No camera could be used. The call goes on without a picture. Plug one in, or close the program that has it.',
     'calls-unsupported': 'This browser is not made for calls, so this one did not begin. Try another browser.',
+    'calls-not-passed': 'Your calls go through your courtyard alone, and it passes on none now, so this one did not begin. The switch is on the page Me.',
     'call-under-way': 'You are in a call already. It goes on. Hang up first.',
     cancelled: 'Stopped. Nothing was changed.',
   },

@@ -85,6 +85,7 @@ export const errors: Widened<typeof english> = {
     'camera-denied': '应用不能用摄像头。通话没有画面，照常进行。可以在浏览器的设置里允许这个页面使用。',
     'camera-none': '没有能用的摄像头。通话没有画面，照常进行。请插上一个，或关掉占用它的程序。',
     'calls-unsupported': '这个浏览器不能通话，所以没有接通。请换一个浏览器。',
+    'calls-not-passed': '你选了通话只经过自己的院子，而它现在不转接通话，所以没有开始。开关在“我”的页面。',
     'call-under-way': '你已经在通话。通话照常进行。请先挂断。',
     cancelled: '已停下。什么都没有改动。',
   },

@@ -85,6 +85,7 @@ export const errors: Widened<typeof english> = {
     'camera-denied': '應用程式不能用鏡頭。通話沒有畫面，照常進行。可以在瀏覽器的設定裡允許這個頁面使用。',
     'camera-none': '沒有能用的鏡頭。通話沒有畫面，照常進行。請插上一個，或關掉佔用它的程式。',
     'calls-unsupported': '這個瀏覽器不能通話，所以沒有接通。請換一個瀏覽器。',
+    'calls-not-passed': '你選了通話只經過自己的院子，而它現在不轉接通話，所以沒有開始。開關在「我」的頁面。',
     'call-under-way': '你已經在通話。通話照常進行。請先掛斷。',
     cancelled: '已停下。什麼都沒有改動。',
   },

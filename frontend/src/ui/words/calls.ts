@@ -33,5 +33,7 @@ export function noteWords({ call, own }: Message, { call: { note } }: Catalogue,
       return note.declined;
     case 'busy':
       return note.busy;
+    case 'failed':
+      return video ? note.failedVideo : note.failed;
   }
 }
