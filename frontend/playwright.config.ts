@@ -1,11 +1,16 @@
 import { existsSync } from 'node:fs';
 import { defineConfig } from '@playwright/test';
 
+function first(...paths: (string | undefined)[]): string | undefined {
+  return paths.find((path) => path !== undefined && existsSync(path));
+}
+
 // The system's own Chromium, never a downloaded one. CHROMIUM names another.
-const chromium = [process.env['CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-browser'].find(
-  (path) => path !== undefined && existsSync(path),
-);
-if (chromium === undefined) throw new Error('The browser tests need Chromium. On Debian: sudo apt-get install chromium');
+const whole = first(process.env['CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-browser');
+if (whole === undefined) throw new Error('The browser tests need Chromium. On Debian: sudo apt-get install chromium');
+// Debian packs it a second time without its window: the same pages for three quarters of the work. The long run takes the whole
+// one, as what needs more of a browser than its pages always does, and scripts/natlab.
+const chromium = process.env['CHROMIUM'] === undefined && process.env['COURTYARD_LONG'] !== '1' ? (first('/usr/bin/chromium-headless-shell') ?? whole) : whole;
 
 // What Playwright switches off of the browser, and after it what a window is made of beside the page: a list of suggestions
 // under the address field costs half a second of a core for every context, and nobody here types an address.
@@ -16,7 +21,7 @@ const without = [
   'PreloadTopChromeWebUI', 'WebUIOmniboxPopup', 'WebUIOmniboxAimPopup', 'WebUIOmniboxFullPopup',
 ];
 
-export default defineConfig({
+const config = defineConfig({
   testDir: 'tests',
   outputDir: 'test-results',
   // Each file starts its own relay and home and often waits: two at a time keep two cores busy, and three make them late.
@@ -49,3 +54,8 @@ export default defineConfig({
     },
   },
 });
+
+export default config;
+
+/** For test.use: a Chromium with its window. */
+export const windowed = { launchOptions: { ...config.use?.launchOptions, executablePath: whole } };

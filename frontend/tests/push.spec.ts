@@ -3,11 +3,14 @@
  * in place of the maker's, and what the service has opened is handed to the service worker as the browser would.
  */
 import { expect, test, type CDPSession, type Page, type Worker } from '@playwright/test';
+import { windowed } from '../playwright.config';
 import { Courtyard, useCourtyard } from './stage/courtyard';
 import { fits, noViolations, picture } from './stage/looks';
 import type { Person } from './stage/person';
 import { mei, tom } from './stage/story';
 import { Vendor, type Address } from './stage/vendor';
+
+test.use(windowed); // pages alone get no push
 
 let vendor: Vendor;
 test.beforeAll(async () => {
