@@ -57,7 +57,8 @@ func opensAt(t testing.TB, listen string, named ...string) *outdoors {
 		t.Fatal(err)
 	}
 	var desk *devices.Desk
-	o.paths = direct.New(direct.Config{Network: o.network, Keys: o.home, Host: "courtyard.example",
+	o.paths = direct.New(direct.Config{Network: o.network, Keys: o.home,
+		Relay: func() netip.Addr { return netip.Addr{} },
 		Turn:  func(context.Context) (direct.Servers, error) { return direct.Servers{}, nil },
 		Where: func(context.Context, protocol.DeviceID) (netip.Addr, error) { return o.seen.Load().(netip.Addr), nil },
 		Active: func(_ context.Context, id protocol.DeviceID) bool {
