@@ -115,6 +115,20 @@ test.describe('in one courtyard', () => {
     await hangsUp(meis, toms);
   });
 
+  test('another tab knows of it', async () => {
+    await calls(meis, tom);
+    await toms.presses('Answer');
+    await hears(meis, toms);
+    const second = await toms.tab();
+    await second.opens(`${yard.url}/app/`);
+    await second.opensChatWith(mei);
+    await calls(second, mei);
+    await second.reads('You are in a call already. It goes on. Hang up first.');
+    await hears(meis, toms);
+    await second.page.close();
+    await hangsUp(toms, meis);
+  });
+
   test('whose page is loaded anew has left the call', async () => {
     await calls(meis, tom);
     await toms.presses('Answer');
