@@ -116,9 +116,9 @@ export class DirectWay implements Bypass {
     const met = await open;
     for (const cancel of cancels) cancel();
     this.#told ||= met;
-    const address = await this.#addressSeen();
+    const { address, near } = await this.#seen();
     const pair = met ? await this.#peer.pair() : undefined;
-    this.#near = pair !== undefined && staysNear(pair, address);
+    this.#near = near || (pair !== undefined && staysNear(pair, address));
     if (met && !this.#over) return { way: this, gathered, address };
     this.close();
     return { way: undefined, gathered, address };
@@ -182,16 +182,17 @@ export class DirectWay implements Bypass {
       .then(() => { this.#tell(); }, () => undefined);
   }
 
-  async #addressSeen(): Promise<string | undefined> {
+  /** Where the home sees this device, and whether that is in a network of its own: it knows those. */
+  async #seen(): Promise<{ readonly address: string | undefined; readonly near: boolean }> {
     let answer: JsonObject;
     try {
       answer = await this.#around.link.askLinked('direct-path', { id: this.#id });
     } catch (error) {
       if (codeOf(error) === 'internal') throw error;
-      return undefined;
+      return { address: undefined, near: false };
     }
-    const { address } = answer;
-    return typeof address === 'string' && address !== '' && address.length <= 64 ? address : undefined;
+    const { address, near } = answer;
+    return { address: typeof address === 'string' && address !== '' && address.length <= 64 ? address : undefined, near: near === true };
   }
 }
 

@@ -26,6 +26,8 @@ export class PretendedHome {
   lets = true;
   /** where it sees the device of a connection */
   sees: string | undefined = '203.0.113.9:40001';
+  /** that is in a network of its own */
+  near = false;
   /** it knows nothing of connections */
   old = false;
   /** what the link says gets lost */
@@ -131,7 +133,7 @@ export class PretendedHome {
         this.#peers.get(id)?.close();
         return {};
       case 'direct-path':
-        return { state: 'open', local: 'host', remote: 'srflx', protocol: 'udp', ...(this.sees === undefined ? {} : { address: this.sees }) };
+        return { state: 'open', local: 'host', remote: 'srflx', protocol: 'udp', ...(this.sees === undefined ? {} : { address: this.sees }), ...(this.near ? { near: true } : {}) };
       default:
         return this.answer(method, params);
     }

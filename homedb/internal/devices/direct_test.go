@@ -223,7 +223,7 @@ func TestOverADirectConnection(t *testing.T) {
 		t.Error(got)
 	}
 	var way direct.Way
-	if code := link.r("direct-path", map[string]any{"id": path}, &way); code != "" || way.State != "open" || way.Remote != direct.Host || way.Protocol != "udp" || !strings.HasPrefix(way.Address, "127.0.0.1:") {
+	if code := link.r("direct-path", map[string]any{"id": path}, &way); code != "" || way.State != "open" || way.Remote != direct.Host || way.Protocol != "udp" || !strings.HasPrefix(way.Address, "127.0.0.1:") || way.Near {
 		t.Errorf("%s %+v", code, way)
 	}
 	got, err := phone.File(id, nil)

@@ -65,11 +65,13 @@ type Way struct {
 	Remote   Kind   `json:"remote,omitempty"`
 	Address  string `json:"address,omitempty"` // of the device, as this home sees it
 	Protocol string `json:"protocol,omitempty"`
+	// Near: that address is in a network in which this home has an interface.
+	Near bool `json:"near,omitempty"`
 }
 
 func (n *path) way() Way {
 	n.mu.Lock()
-	transport := n.ice
+	transport, rules := n.ice, n.rules
 	n.mu.Unlock()
 	w := Way{State: "new"}
 	if transport == nil {
@@ -87,6 +89,7 @@ func (n *path) way() Way {
 		w.Local, w.Remote, w.Protocol = Kind(pair.Local.Typ.String()), Kind(pair.Remote.Typ.String()), pair.Local.Protocol.String()
 		if addr, err := netip.ParseAddr(pair.Remote.Address); err == nil {
 			w.Address = netip.AddrPortFrom(addr.Unmap(), pair.Remote.Port).String()
+			w.Near = rules != nil && protocol.Within(rules.Own, addr.Unmap())
 		}
 	}
 	return w
