@@ -104,12 +104,21 @@ export class Calls implements CallRoom {
         line.close();
         return;
       }
+      // Or another tab, which was asked when this one began, has said that it is in one.
+      if (this.#taken) {
+        line.close();
+        throw new Trouble('call-under-way');
+      }
       this.#line = line;
       this.#step({ what: 'start', call: b64(randomBytes(16)), peer, media });
     } finally {
       if (this.#asks(peer)) this.#asking = undefined;
       this.#changed();
     }
+  }
+
+  get #taken(): boolean {
+    return this.#elsewhere !== undefined;
   }
 
   get #engaged(): boolean {
