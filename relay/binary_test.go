@@ -47,9 +47,7 @@ type process struct {
 	ended  chan error
 }
 
-// launch starts `courtyard-relay serve` and waits for its ready line. before is
-// put in front of the command line, as strace is.
-// address is where a relay can be started again.
+// address is where nobody listens, and a relay can be started again.
 func address(t testing.TB) string {
 	t.Helper()
 	at, err := ports.Address("127.0.0.1")
@@ -57,6 +55,8 @@ func address(t testing.TB) string {
 	return at
 }
 
+// launch starts `courtyard-relay serve` and waits for its ready line. before is
+// put in front of the command line, as strace is.
 func launch(t testing.TB, data, listen string, before ...string) *process {
 	t.Helper()
 	path, err := program()

@@ -41,20 +41,11 @@ func certify(t *testing.T, dir, name string) (chain, key string) {
 	return chain, key
 }
 
-// free is an address where nobody listens now.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	must(t, l.Close())
-	return l.Addr().String()
-}
-
 // TestOnePortForHTTPSAndTURN: browsers in either version of HTTP, websockets, and
 // TURN, which is all that some networks let through.
 func TestOnePortForHTTPSAndTURN(t *testing.T) {
 	t.Parallel()
-	dir, at := t.TempDir(), free(t)
+	dir, at := t.TempDir(), address(t)
 	o := calling("127.0.0.0/8")
 	o.Config.TLSListen = at
 	o.Config.TLSCert, o.Config.TLSKey = certify(t, dir, "one.example")
@@ -113,7 +104,7 @@ func TestOnePortForHTTPSAndTURN(t *testing.T) {
 // TestWithoutTURNThePortIsForHTTPSAlone.
 func TestWithoutTURNThePortIsForHTTPSAlone(t *testing.T) {
 	t.Parallel()
-	at := free(t)
+	at := address(t)
 	o := relaytest.Options{Config: relaytest.Config{TLSListen: at}}
 	o.Config.TLSCert, o.Config.TLSKey = certify(t, t.TempDir(), "one.example")
 	c := relaytest.Start(t, o)
@@ -135,7 +126,7 @@ func TestWithoutTURNThePortIsForHTTPSAlone(t *testing.T) {
 // leaves no goroutine behind (TestMain looks).
 func TestCallsEndWithTheRelay(t *testing.T) {
 	t.Parallel()
-	at := free(t)
+	at := address(t)
 	o := calling("127.0.0.0/8")
 	o.Config.TLSListen = at
 	o.Config.TLSCert, o.Config.TLSKey = certify(t, t.TempDir(), "one.example")

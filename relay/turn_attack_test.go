@@ -338,9 +338,9 @@ func siege(t *testing.T) *besieged {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		t.Skip("needs Linux's /proc")
 	}
-	metrics := free(t)
+	metrics := address(t)
 	data := filepath.Join(t.TempDir(), "data")
-	secure := free(t)
+	secure := address(t)
 	chain, key := certify(t, t.TempDir(), "one.example")
 	p := launch(t, data, "127.0.0.1:0", "env", "COURTYARD_TURN=on", "COURTYARD_TURN_LISTEN=127.0.0.1:0", "COURTYARD_METRICS="+metrics,
 		"COURTYARD_TLS_LISTEN="+secure, "COURTYARD_TLS_CERTIFICATE="+chain, "COURTYARD_TLS_KEY="+key)

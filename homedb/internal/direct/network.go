@@ -83,27 +83,43 @@ func Open(ctx context.Context, s Settings) (*Network, error) {
 	return n, nil
 }
 
-// listen takes one port, for TCP and for UDP.
+// tries is how many free ports of TCP are looked at before one is found that UDP has
+// free as well.
+const tries = 32
+
+// listen takes one port, for TCP and for UDP; of port 0, one that is free.
 func (n *Network) listen(ctx context.Context, at string) error {
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", at)
+	_, port, err := net.SplitHostPort(at)
 	if err != nil {
 		return taken(at, err)
 	}
-	bound, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		return errors.Join(fmt.Errorf("direct: %s is no address", l.Addr()), l.Close())
+	l, conn, err := both(ctx, at)
+	for again := 1; port == "0" && errors.Is(err, syscall.EADDRINUSE) && again < tries; again++ {
+		l, conn, err = both(ctx, at)
 	}
-	conn, err := config.ListenPacket(ctx, "udp", bound.String())
 	if err != nil {
-		return errors.Join(taken(bound.String(), err), l.Close())
+		return taken(at, err)
 	}
-	n.port = bound.AddrPort().Port()
+	n.port = netip.MustParseAddrPort(l.Addr().String()).Port()
 	log := factory{n.s.Logger}
 	n.udp = ice.NewUDPMuxDefault(ice.UDPMuxParams{Logger: log.NewLogger("ice"), UDPConn: conn})
 	n.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{Listener: newDoor(l, n.s.Counted), Logger: log.NewLogger("ice"), ReadBufferSize: 20, WriteBufferSize: 1 << 20,
 		FirstStunBindTimeout: firstWord, AliveDurationForConnFromStun: firstWord})
 	return nil
+}
+
+// both listens at an address, by TCP and by UDP.
+func both(ctx context.Context, at string) (net.Listener, net.PacketConn, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", at)
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := config.ListenPacket(ctx, "udp", l.Addr().String())
+	if err != nil {
+		return nil, nil, errors.Join(err, l.Close())
+	}
+	return l, conn, nil
 }
 
 func taken(at string, err error) error {

@@ -36,8 +36,9 @@ func Listen(place Place) (*Sockets, error) {
 		if err = udp.Close(); err != nil || free == 1<<16-1 {
 			continue
 		}
-		place.Bound = netip.AddrPortFrom(place.Bound.Addr(), free)
-		if s, err = listen(place); err == nil {
+		this := place
+		this.Bound = netip.AddrPortFrom(place.Bound.Addr(), free)
+		if s, err = listen(this); err == nil {
 			return s, nil
 		}
 	}
