@@ -140,6 +140,17 @@ describe('a direct connection', () => {
     expect(story.rtc.peers[0]?.servers).toEqual([{ urls: [one, other] }]);
   });
 
+  test('the link before it is opened once, also when it is asked over while it opens, or lost and found at once', async () => {
+    await story.homeLink.ask('status');
+    expect(story.house.hellos).toBe(1);
+    story.homeLink.pause();
+    story.homeLink.reachable = true;
+    story.homeLink.pause();
+    story.homeLink.reachable = true;
+    await story.homeLink.askLinked('status', {});
+    expect(story.house.hellos).toBe(2);
+  });
+
   test('is said to be within one’s own network where it is', async () => {
     await otherwise(({ browser }) => {
       if (browser.rtc) browser.rtc.pair = { local: 'host', remote: 'host', to: '192.168.1.7:50000' };

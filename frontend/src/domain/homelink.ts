@@ -49,6 +49,12 @@ interface Asked {
   bypassed: boolean;
 }
 
+/** One attempt to open the channel. */
+interface Opening {
+  /** undefined: is being made */
+  hello: LinkInitiator | undefined;
+}
+
 export interface HomeLinkSurroundings {
   readonly self: Self;
   readonly platform: Platform;
@@ -65,7 +71,7 @@ export interface HomeLinkSurroundings {
 export class HomeLink {
   readonly #around: HomeLinkSurroundings;
   #reachable = false;
-  #opening: LinkInitiator | undefined;
+  #opening: Opening | undefined;
   #channel: LinkChannel | undefined;
   #bypass: Bypass | undefined;
   #failures = 0;
@@ -196,10 +202,12 @@ export class HomeLink {
     this.#cancelTimer = platform.after(OPENING, () => {
       this.#failed();
     });
+    const opening: Opening = { hello: undefined };
+    this.#opening = opening;
     LinkInitiator.start({ uid: self.uid, device: self.keys.id, home: home.id, relayKey: self.relayKey, host: self.host }, self.keys)
       .then((initiator) => {
-        this.#opening = initiator;
-        this.#channel = undefined;
+        if (this.#opening !== opening) return;
+        opening.hello = initiator;
         this.#cast(initiator.hello);
       })
       .catch((error: unknown) => {
@@ -213,14 +221,15 @@ export class HomeLink {
     if (!home || !equal(envelope.from.id, home.id) || !equal(envelope.to.id, self.keys.id)) return;
     const message = parseLink(envelope.data);
     // Another tab of this browser has the same device id and a session of its own.
-    if (this.#opening && equal(message.session, this.#opening.session)) await this.#answer(this.#opening, message, home);
+    const hello = this.#opening?.hello;
+    if (hello && equal(message.session, hello.session)) await this.#answer(hello, message, home);
     else if (this.#channel && equal(message.session, this.#channel.session)) this.#frame(this.#channel, message);
   }
 
   async #answer(initiator: LinkInitiator, message: LinkMessage, home: ChainDevice): Promise<void> {
     if (message.kind !== 'answer') return;
     const { finish, channel } = await initiator.finish(message, home.sign);
-    if (this.#opening !== initiator) return;
+    if (this.#opening?.hello !== initiator) return;
     this.#cancelTimer();
     this.#opening = undefined;
     this.#channel = channel;

@@ -32,6 +32,8 @@ export class PretendedHome {
   old = false;
   /** what the link says gets lost */
   mute = false;
+  /** how often somebody began to open the link */
+  hellos = 0;
   readonly #keys: DeviceKeys;
   readonly #device: ChainDevice;
   readonly #peers = new Map<string, TestPeer>();
@@ -84,6 +86,7 @@ export class PretendedHome {
   async #take(envelope: Envelope): Promise<void> {
     const message = parseLink(envelope.data);
     if (message.kind === 'hello') {
+      this.hellos++;
       const { self } = this;
       const ends = { uid: self.uid, device: self.keys.id, home: this.#keys.id, relayKey: self.relayKey, host: self.host };
       this.#responder = await LinkResponder.start(ends, this.#keys, message);
@@ -158,7 +161,6 @@ export class PretendedHome {
     return (await peer.describe()).sdp;
   }
 }
-
 
 function textIn(params: JsonObject, name: string): string {
   const value = params[name];
