@@ -117,6 +117,7 @@ test('behind for a while, both courtyards: what comes back keeps its place', asy
   there.setClock(-HOUR);
   await gus.app.send(hana.uid, 'Half past four.');
   await expect.poll(async () => (await gus.app.diagnose()).outbound, { timeout: 30_000 }).toMatchObject([{ count: 1, code: 'clock-ahead' }]);
+  await until(() => last(his).tick === 'accepted');
   const put = puts(gus);
   const arrived = new Set<string>();
   const stop = hana.app.subscribe(() => {

@@ -231,7 +231,7 @@ test.describe('between two courtyards', () => {
 });
 
 const own = Object.values(networkInterfaces()).flat().flatMap((each) => (each?.family === 'IPv4' ? [each.cidr ?? ''] : []));
-const lending = (): Courtyard => new Courtyard('127.0.0.1', () => ['--turn', 'on', '--turn-listen', '127.0.0.1:0', ...own.flatMap((net) => ['--turn-reach', net])]);
+const lending = (): Courtyard => new Courtyard('127.0.0.1', () => ['--turn', 'on', ...own.flatMap((net) => ['--turn-reach', net])]);
 
 test.describe('always through the own courtyard, while somebody calls', () => {
   const yard = useCourtyard(lending());

@@ -6,7 +6,7 @@ import { networkInterfaces } from 'node:os';
 import { expect, test, type Page } from '@playwright/test';
 import { useCourtyard } from './stage/courtyard';
 import type { Courtyard, Home } from './stage/courtyard';
-import { chatters, homeIsFine } from './stage/house';
+import { chatters, homeIsFine, space } from './stage/house';
 import type { Person } from './stage/person';
 import { photograph } from './stage/photo';
 import { mei as meisName, tom as tomsName } from './stage/story';
@@ -130,6 +130,12 @@ test.describe('beside the courtyard', () => {
     await tom.chooses(tom.button('Add a photo'), { name: 'p.jpg', mimeType: 'image/jpeg', buffer: await photograph(tom.page, 2400, 1800) });
     await tom.presses('Send photo');
     await expect(tom.page.getByRole('link', { name: /Your photo/ })).toBeVisible();
+    // The home has fetched all of it, and the courtyard has let it go.
+    await mei.goesTo('Me');
+    await expect(async () => {
+      await mei.reloads();
+      await expect(space(mei)).toContainText('0 bytes of', { timeout: 3_000 });
+    }).toPass();
   });
 
   test('a fresh device fetches history and a photo from the home itself', async ({ browser }) => {
@@ -142,7 +148,7 @@ test.describe('beside the courtyard', () => {
     const before = await path(fresh.page);
     expect(before).toMatchObject({ local: /host|prflx/u, remote: /host|prflx/u, protocol: 'udp' });
 
-    // The courtyard has let the photo go, so it comes from the home, in pieces.
+    // The photo comes from the home, in pieces.
     await fresh.taps(fresh.page.getByRole('link', { name: /Look at the photo/ }).last());
     const picture = fresh.page.getByRole('dialog').getByRole('img', { name: `Photo from ${tomsName}` });
     await expect(picture).toBeVisible({ timeout: 30_000 });

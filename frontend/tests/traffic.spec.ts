@@ -13,7 +13,7 @@ test.setTimeout(300_000);
 const own = Object.values(networkInterfaces()).flat().flatMap((each) => (each?.family === 'IPv4' ? [each.cidr ?? ''] : []));
 const yard = useCourtyard(
   new Courtyard('127.0.0.1', () => [
-    '--turn', 'on', '--turn-listen', '127.0.0.1:0', '--turn-month-gib', '2', '--turn-bandwidth', '8', ...own.flatMap((net) => ['--turn-reach', net]),
+    '--turn', 'on', '--turn-month-gib', '2', '--turn-bandwidth', '8', ...own.flatMap((net) => ['--turn-reach', net]),
   ]),
 );
 const title = 'Calls through your courtyard';

@@ -60,7 +60,7 @@ export class Courtyard {
       name: 'courtyard-relay',
       args: [
         'serve', '--data', this.relayData, '--listen', `${this.address}:${String(port)}`, '--host', this.host,
-        '--metrics', `127.0.0.1:${String(metrics)}`, ...this.#flags(),
+        '--metrics', `127.0.0.1:${String(metrics)}`, '--turn-listen', `${this.address}:0`, ...this.#flags(),
       ],
       log: join(this.dir, 'relay.log'),
       alive: `${this.url}/api/1/relay`,
