@@ -68,6 +68,8 @@ export class Chains {
   readonly #away = new Map<string, number>();
   /** first looks at somebody elsewhere */
   readonly #meeting = new Map<Uid, Promise<Uek>>();
+  /** the newest daily key that was verified by each */
+  readonly #verdicts = new WeakMap<Chain, { readonly text: string; readonly uek: Uek | undefined }>();
 
   constructor(around: ChainSurroundings) {
     this.#around = around;
@@ -330,13 +332,18 @@ export class Chains {
     }
   }
 
+  /** undefined: its signer was revoked since. Each record is verified once by each chain: letters are sealed to it one after another. */
   #verified(text: string, chain: Chain): Uek | undefined {
+    const last = this.#verdicts.get(chain);
+    if (last?.text === text) return last.uek;
+    let uek: Uek | undefined;
     try {
-      return verifyUek(signedOf(text), chain);
+      uek = verifyUek(signedOf(text), chain);
     } catch (error) {
-      if (isProblem(error, 'uek-bad', 'chain-behind')) return undefined; // its signer was revoked since
-      throw error;
+      if (!isProblem(error, 'uek-bad', 'chain-behind')) throw error;
     }
+    this.#verdicts.set(chain, { text, uek });
+    return uek;
   }
 
   async #save(record: ChainRecord): Promise<void> {

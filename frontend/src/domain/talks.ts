@@ -71,6 +71,11 @@ export class Talks {
   #cancelDraft: () => void = () => undefined;
   #cancelWords: () => void = () => undefined;
   #work: Promise<void> = Promise.resolve();
+  /** changes that nobody has been shown yet, and the turn in which they will be */
+  readonly #news: Change[] = [];
+  #turn: Promise<void> | undefined;
+  /** up to where it was asked to be noted that somebody has read */
+  readonly #noting = new Map<Uid, number>();
   #over = false;
 
   constructor(around: TalkSurroundings) {
@@ -107,9 +112,16 @@ export class Talks {
     return [...this.#records.values()].some(({ last }) => last !== undefined);
   }
 
-  /** What a transaction changed, here or in another tab. Resolves when the list shows it. */
+  /**
+   * What a transaction changed, here or in another tab. Resolves when the list shows it. What comes while others are being
+   * shown is shown in one go after them.
+   */
   apply(changes: readonly Change[]): Promise<void> {
+    this.#news.push(...changes);
+    if (this.#turn) return this.#turn;
     this.#work = this.#work.then(async () => {
+      this.#turn = undefined;
+      const changes = joined(this.#news.splice(0));
       if (this.#over) return;
       for (const { peer } of changes) {
         const record = await this.#around.log.talk(peer);
@@ -124,7 +136,8 @@ export class Talks {
     this.#work = this.#work.catch((error: unknown) => {
       this.#around.platform.report(error);
     });
-    return this.#work;
+    this.#turn = this.#work;
+    return this.#turn;
   }
 
   /** Names, ticks, words or presence may be others now. */
@@ -151,8 +164,12 @@ export class Talks {
       beyond: () => this.#around.beyond(this.#records.get(peer)),
       fetchOlder: (before) => this.#around.fetchOlder(peer, before),
       seen: (upto, mid) => {
-        if (upto <= (this.#records.get(peer)?.mine ?? 0)) return;
-        this.#around.seen(peer, upto, mid).catch(platform.report);
+        if (upto <= Math.max(this.#records.get(peer)?.mine ?? 0, this.#noting.get(peer) ?? 0)) return;
+        this.#noting.set(peer, upto);
+        this.#around.seen(peer, upto, mid).catch((error: unknown) => {
+          this.#noting.delete(peer);
+          platform.report(error);
+        });
       },
       changed: this.#around.changed,
       after: (ms, call) => platform.after(ms, call),
@@ -295,4 +312,16 @@ export class Talks {
       this.refresh();
     });
   }
+}
+
+/** One change for each conversation. */
+function joined(changes: readonly Change[]): readonly Change[] {
+  const all = new Map<Uid, { readonly messages: Map<string, readonly [Uid, Mid]>; marks: boolean }>();
+  for (const { peer, messages, marks } of changes) {
+    const one = all.get(peer) ?? { messages: new Map<string, readonly [Uid, Mid]>(), marks: false };
+    for (const message of messages) one.messages.set(message.join(' '), message);
+    one.marks ||= marks;
+    all.set(peer, one);
+  }
+  return [...all].map(([peer, { messages, marks }]) => ({ peer, messages: [...messages.values()], marks }));
 }

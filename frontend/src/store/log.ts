@@ -77,23 +77,40 @@ export interface Draft {
   readonly written?: string;
 }
 
+/** One conversation within a transaction. */
+interface Pending {
+  readonly messages: Map<string, [Uid, Mid]>;
+  marks: boolean;
+  /** read once and written once, at the end (summarize); undefined: not looked at */
+  talk: TalkRecord | undefined;
+}
+
 export class Touched {
-  readonly #peers = new Map<Uid, { messages: Map<string, [Uid, Mid]>; marks: boolean }>();
+  readonly #peers = new Map<Uid, Pending>();
   readonly fresh: LogEvent[] = [];
   readonly orphans: string[] = [];
 
-  peer(peer: Uid): { messages: Map<string, [Uid, Mid]>; marks: boolean } {
+  peer(peer: Uid): Pending {
     let entry = this.#peers.get(peer);
-    if (!entry) this.#peers.set(peer, (entry = { messages: new Map(), marks: false }));
+    if (!entry) this.#peers.set(peer, (entry = { messages: new Map(), marks: false, talk: undefined }));
     return entry;
+  }
+
+  async talk(tx: LogWriting, peer: Uid): Promise<TalkRecord> {
+    const entry = this.peer(peer);
+    return (entry.talk ??= (await tx.objectStore('talks').get(peer)) ?? { peer, ...EMPTY_TALK });
+  }
+
+  change(talk: TalkRecord): void {
+    this.peer(talk.peer).talk = talk;
   }
 
   message(peer: Uid, author: Uid, mid: Mid): void {
     this.peer(peer).messages.set(author + mid, [author, mid]);
   }
 
-  get peers(): Uid[] {
-    return [...this.#peers.keys()];
+  get talks(): TalkRecord[] {
+    return [...this.#peers.values()].flatMap(({ talk }) => talk ?? []);
   }
 
   written(): Written {
@@ -120,12 +137,11 @@ export class Log {
     for (const event of arrival.events ?? []) await insert(tx, me, event, touched);
     for (const receipt of arrival.receipts ?? []) await receive(tx, me, receipt, touched);
     for (const { peer, floor, bottom, open } of arrival.floors ?? []) {
-      const talk = (await tx.objectStore('talks').get(peer)) ?? { peer, ...EMPTY_TALK };
-      touched.peer(peer);
+      const talk = await touched.talk(tx, peer);
       const gone = bottom === true || open === true;
-      await tx.objectStore('talks').put({ ...talk, floor: gone ? undefined : (floor ?? talk.floor), bottom: bottom ?? talk.bottom });
+      touched.change({ ...talk, floor: gone ? undefined : (floor ?? talk.floor), bottom: bottom ?? talk.bottom });
     }
-    for (const peer of touched.peers) await summarize(tx, peer);
+    await summarize(tx, touched);
     for (const [name, value] of Object.entries(arrival.cursors ?? {})) {
       if (value === undefined) await tx.objectStore('cursors').delete(name);
       else await tx.objectStore('cursors').put(value, name);
@@ -139,11 +155,11 @@ export class Log {
     const tx = this.#db.transaction(LOG, 'readwrite', { durability: 'strict' }) as LogWriting;
     const touched = new Touched();
     for (const draft of drafts) {
-      const talk = (await tx.objectStore('talks').get(draft.peer)) ?? { peer: draft.peer, ...EMPTY_TALK };
+      const talk = await touched.talk(tx, draft.peer);
       const clock = Math.max(draft.now, talk.clock + 1);
       // Counted for letters of a chat only; the others say 1.
       const seq = draft.type === 'chat' ? talk.seq + 1 : 1;
-      await tx.objectStore('talks').put({ ...talk, clock, seq: Math.max(talk.seq, draft.type === 'chat' ? seq : 0) });
+      touched.change({ ...talk, clock, seq: Math.max(talk.seq, draft.type === 'chat' ? seq : 0) });
       const row: NewOutboxRow = {
         peer: draft.peer, mid: draft.mid, type: draft.type, kind: draft.kind, body: draft.body, clock, seq,
         at: deviceClock, copy: draft.copy, files: draft.files, sealed: undefined, failure: undefined, retry: true, again: false,
@@ -160,7 +176,7 @@ export class Log {
       };
       await insert(tx, draft.author, event, touched);
     }
-    for (const peer of touched.peers) await summarize(tx, peer);
+    await summarize(tx, touched);
     await tx.done;
     return touched.written();
   }
@@ -184,7 +200,11 @@ export class Log {
         hashes: [...(event.hashes ?? []), sealed.hash],
       };
       await tx.objectStore('events').put(rowOf(me, carried));
-      if (clock !== event.clock) await summarize(tx, row.peer);
+      if (clock !== event.clock) {
+        const touched = new Touched();
+        await touched.talk(tx, row.peer);
+        await summarize(tx, touched);
+      }
     }
     await tx.done;
     return next;
@@ -304,7 +324,8 @@ export class Log {
       await tx.objectStore('events').delete([peer, me, mid]);
       touched.message(peer, me, mid);
       touched.orphans.push(...row.files);
-      await summarize(tx, peer);
+      await touched.talk(tx, peer);
+      await summarize(tx, touched);
     }
     await tx.done;
     return unsent ? touched.written() : undefined;
@@ -400,8 +421,8 @@ async function insert(tx: LogWriting, me: Uid, event: LogEvent, touched: Touched
   const events = tx.objectStore('events');
   const role = roleOf(event);
   const held = await events.get([event.peer, event.author, event.mid]);
-  const entry = touched.peer(event.peer);
-  await raiseClock(tx, event.peer, event.clock);
+  const talk = await touched.talk(tx, event.peer);
+  if (event.clock > talk.clock) touched.change({ ...talk, clock: event.clock });
 
   if (held) {
     let merged = await meetReceipts(tx, me, mergeEvent(held, event));
@@ -413,11 +434,11 @@ async function insert(tx: LogWriting, me: Uid, event: LogEvent, touched: Touched
     return;
   }
   if (role.as === 'mark') {
-    const talks = tx.objectStore('talks');
-    const talk = (await talks.get(event.peer)) ?? { peer: event.peer, ...EMPTY_TALK };
+    const entry = touched.peer(event.peer);
+    const now = await touched.talk(tx, event.peer);
     const by = event.author === me ? 'mine' : 'theirs';
-    if (role.upto > talk[by]) {
-      await talks.put({ ...talk, [by]: role.upto });
+    if (role.upto > now[by]) {
+      touched.change({ ...now, [by]: role.upto });
       entry.marks = true;
     }
     // A friend's mark is kept as the clock alone; one's own has to be at hand if it must be sealed again.
@@ -461,12 +482,6 @@ function drop(row: EventRow, touched: Touched): EventRow {
   return bare;
 }
 
-async function raiseClock(tx: LogWriting, peer: Uid, clock: number): Promise<void> {
-  const talks = tx.objectStore('talks');
-  const talk = (await talks.get(peer)) ?? { peer, ...EMPTY_TALK };
-  await talks.put(clock > talk.clock ? { ...talk, clock } : talk);
-}
-
 /** Receipts that came before the copy of one's own message they are about. */
 async function meetReceipts(tx: LogWriting, me: Uid, row: EventRow): Promise<EventRow> {
   if (row.author !== me || row.home !== undefined) return row;
@@ -495,12 +510,14 @@ function hashesOf(event: LogEvent): readonly string[] {
   return [...new Set([event.hash, ...(event.hashes ?? [])])].filter((hash) => hash !== '');
 }
 
-/** Works out anew what the list of conversations shows of one. */
-async function summarize(tx: LogWriting, peer: Uid): Promise<void> {
+/** Works out anew what the list of conversations shows of those that were looked at, and writes them. */
+async function summarize(tx: LogWriting, touched: Touched): Promise<void> {
   const events = tx.objectStore('events');
-  const talk = (await tx.objectStore('talks').get(peer)) ?? { peer, ...EMPTY_TALK };
-  const newest = await events.index('shown').openCursor(IDBKeyRange.bound([peer], [peer, []]), 'prev');
-  const last = newest ? { author: newest.value.author, mid: newest.value.mid, clock: newest.value.clock } : undefined;
-  const unread = await events.index('incoming').count(IDBKeyRange.bound([peer, talk.mine], [peer, []], true, true));
-  await tx.objectStore('talks').put({ ...talk, last, unread });
+  for (const talk of touched.talks) {
+    const { peer } = talk;
+    const newest = await events.index('shown').openCursor(IDBKeyRange.bound([peer], [peer, []]), 'prev');
+    const last = newest ? { author: newest.value.author, mid: newest.value.mid, clock: newest.value.clock } : undefined;
+    const unread = await events.index('incoming').count(IDBKeyRange.bound([peer, talk.mine], [peer, []], true, true));
+    await tx.objectStore('talks').put({ ...talk, last, unread });
+  }
 }
