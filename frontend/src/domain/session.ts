@@ -273,8 +273,6 @@ export class Session {
 
   async #seen(peer: Uid, upto: number, mid: string): Promise<void> {
     const { self, store } = this;
-    // An older mark that has not left yet is worth nothing beside this one.
-    await store.log.withdraw(self.id, peer, 'read');
     const now = self.now();
     const read = { peer, author: self.id, dev: self.device, mid: b64(randomBytes(16)), type: 'chat', kind: 'read', body: { upto, mid } } as const;
     if (this.friends.get(peer)?.state === 'friend') {

@@ -123,12 +123,8 @@ export class Talks {
       this.#turn = undefined;
       const changes = joined(this.#news.splice(0));
       if (this.#over) return;
-      for (const { peer } of changes) {
-        const record = await this.#around.log.talk(peer);
-        if (record) await this.#take(record);
-      }
-      const views = changes.flatMap((change) => [...this.#views].filter(({ peerId }) => peerId === change.peer).map((view) => view.apply(change)));
-      await Promise.all(views);
+      // Of one conversation that cannot be shown the others know nothing.
+      await Promise.all(changes.map((change) => this.#show(change).catch(this.#around.platform.report)));
       this.#list = undefined;
       this.#schedule();
       this.#around.changed();
@@ -255,6 +251,12 @@ export class Talks {
     for (const view of [...this.#views]) view.close();
     await this.saveDrafts();
     await this.#work;
+  }
+
+  async #show(change: Change): Promise<void> {
+    const record = await this.#around.log.talk(change.peer);
+    if (record) await this.#take(record);
+    await Promise.all([...this.#views].filter(({ peerId }) => peerId === change.peer).map((view) => view.apply(change)));
   }
 
   async #take(record: TalkRecord): Promise<void> {

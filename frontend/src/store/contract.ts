@@ -303,10 +303,34 @@ export function allTests(bench: Bench): void {
   test('an older read mark that has not left is withdrawn', async () => {
     const store = await bench.fresh();
     await store.log.compose([draft('r1', 100, { kind: 'read', body: { upto: 50, mid: 'x' } })], 0);
-    await store.log.withdraw(ME, FRIEND, 'read');
     await store.log.compose([draft('r2', 101, { kind: 'read', body: { upto: 60, mid: 'x' } })], 0);
     expect((await store.log.outbox()).map(({ mid }) => mid)).toEqual(['r2']);
+    expect(await store.log.event(FRIEND, ME, 'r1')).toBeUndefined();
     expect((await store.log.talk(FRIEND))?.mine).toBe(60);
+  });
+
+  test('another window, where less was seen, takes no read mark back', async () => {
+    const store = await bench.fresh();
+    const other = await bench.again(store);
+    await store.log.compose([draft('r1', 100, { kind: 'read', body: { upto: 60, mid: 'x' } })], 0);
+    await other.log.compose([draft('r2', 101, { kind: 'read', body: { upto: 50, mid: 'y' } })], 0);
+    const [row, ...more] = await store.log.outbox();
+    expect([row?.mid, more]).toEqual(['r1', []]);
+    await store.log.sealed(ME, row?.order ?? 0, { id: 'env', env: '{}', hash: 'h', at: 1 }, 100);
+    await store.log.compose([draft('r3', 102, { kind: 'read', body: { upto: 70, mid: 'z' } })], 0);
+    expect((await store.log.outbox()).map(({ mid }) => mid)).toEqual(['r1', 'r3']); // nobody knows whether the first one has left
+    expect((await store.log.talk(FRIEND))?.mine).toBe(70);
+  });
+
+  test('a change of which something cannot be written is not made at all', async () => {
+    const store = await bench.fresh();
+    const before = await store.log.talk(FRIEND);
+    await expect(store.log.compose([draft('one', 100), draft('two', 101, { body: { text: () => 'no database takes this' } })], 0)).rejects.toThrow();
+    expect(await store.log.outbox()).toEqual([]);
+    expect(await shown(store)).toEqual([]);
+    expect(await store.log.talk(FRIEND)).toEqual(before);
+    await store.log.compose([draft('three', 102)], 0);
+    expect(await shown(store)).toEqual(['three']);
   });
 
   test('cursors move with what they stand for', async () => {

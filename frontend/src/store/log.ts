@@ -131,68 +131,37 @@ export class Log {
   }
 
   /** Brings in events from wherever; those already held are merged, never doubled. */
-  async write(me: Uid, arrival: Arrival): Promise<Written> {
-    const tx = this.#db.transaction(LOG, 'readwrite', { durability: 'strict' }) as LogWriting;
-    const touched = new Touched();
-    for (const event of arrival.events ?? []) await insert(tx, me, event, touched);
-    for (const receipt of arrival.receipts ?? []) await receive(tx, me, receipt, touched);
-    for (const { peer, floor, bottom, open } of arrival.floors ?? []) {
-      const talk = await touched.talk(tx, peer);
-      const gone = bottom === true || open === true;
-      touched.change({ ...talk, floor: gone ? undefined : (floor ?? talk.floor), bottom: bottom ?? talk.bottom });
-    }
-    await summarize(tx, touched);
-    for (const [name, value] of Object.entries(arrival.cursors ?? {})) {
-      if (value === undefined) await tx.objectStore('cursors').delete(name);
-      else await tx.objectStore('cursors').put(value, name);
-    }
-    await tx.done;
-    return touched.written();
+  write(me: Uid, arrival: Arrival): Promise<Written> {
+    return this.#change(async (tx, touched) => {
+      for (const event of arrival.events ?? []) await insert(tx, me, event, touched);
+      for (const receipt of arrival.receipts ?? []) await receive(tx, me, receipt, touched);
+      for (const { peer, floor, bottom, open } of arrival.floors ?? []) {
+        const talk = await touched.talk(tx, peer);
+        const gone = bottom === true || open === true;
+        touched.change({ ...talk, floor: gone ? undefined : (floor ?? talk.floor), bottom: bottom ?? talk.bottom });
+      }
+      for (const [name, value] of Object.entries(arrival.cursors ?? {})) {
+        if (value === undefined) await tx.objectStore('cursors').delete(name);
+        else await tx.objectStore('cursors').put(value, name);
+      }
+    });
   }
 
   /** Stores something of one's own and puts it in line, before anything else happens to it. */
-  async compose(drafts: readonly Draft[], deviceClock: number): Promise<Written> {
-    const tx = this.#db.transaction(LOG, 'readwrite', { durability: 'strict' }) as LogWriting;
-    const touched = new Touched();
-    for (const draft of drafts) {
-      const talk = await touched.talk(tx, draft.peer);
-      const clock = Math.max(draft.now, talk.clock + 1);
-      // Counted for letters of a chat only; the others say 1.
-      const seq = draft.type === 'chat' ? talk.seq + 1 : 1;
-      touched.change({ ...talk, clock, seq: Math.max(talk.seq, draft.type === 'chat' ? seq : 0) });
-      const row: NewOutboxRow = {
-        peer: draft.peer, mid: draft.mid, type: draft.type, kind: draft.kind, body: draft.body, clock, seq,
-        at: deviceClock, copy: draft.copy, files: draft.files, sealed: undefined, failure: undefined, retry: true, again: false,
-      };
-      // The key is given by the database.
-      await tx.objectStore('outbox').add(row as OutboxRow);
-      if (draft.written !== undefined && (await tx.objectStore('drafts').get(draft.peer))?.text.trim() === draft.written) {
-        await tx.objectStore('drafts').delete(draft.peer);
-      }
-      if (!draft.logged) continue;
-      const event: LogEvent = {
-        peer: draft.peer, author: draft.author, mid: draft.mid, dev: draft.dev, type: draft.type, kind: draft.kind,
-        clock, ts: draft.now, received: draft.now, body: draft.body, hash: '', seq,
-      };
-      await insert(tx, draft.author, event, touched);
-    }
-    await summarize(tx, touched);
-    await tx.done;
-    return touched.written();
+  compose(drafts: readonly Draft[], deviceClock: number): Promise<Written> {
+    return this.#change(async (tx, touched) => {
+      for (const draft of drafts) await compose(tx, draft, deviceClock, touched);
+    });
   }
 
   /** Remembers the exact letter before it leaves, under the outbox row and the event. */
   async sealed(me: Uid, order: number, sealed: { id: string; env: string; hash: string; at: number }, clock: number): Promise<OutboxRow | undefined> {
-    const tx = this.#db.transaction(LOG, 'readwrite', { durability: 'strict' }) as LogWriting;
-    const row = await tx.objectStore('outbox').get(order);
-    if (!row) {
-      await tx.done;
-      return undefined;
-    }
-    const next: OutboxRow = { ...row, sealed, failure: undefined, again: false };
-    await tx.objectStore('outbox').put(next);
-    const event = await tx.objectStore('events').get([row.peer, me, row.mid]);
-    if (event) {
+    let next: OutboxRow | undefined;
+    await this.#settle(order, async (tx, row, touched) => {
+      next = { ...row, sealed, failure: undefined, again: false };
+      await tx.objectStore('outbox').put(next);
+      const event = await tx.objectStore('events').get([row.peer, me, row.mid]);
+      if (!event) return;
       const carried = {
         ...event, clock,
         hash: event.hash || sealed.hash,
@@ -200,13 +169,8 @@ export class Log {
         hashes: [...(event.hashes ?? []), sealed.hash],
       };
       await tx.objectStore('events').put(rowOf(me, carried));
-      if (clock !== event.clock) {
-        const touched = new Touched();
-        await touched.talk(tx, row.peer);
-        await summarize(tx, touched);
-      }
-    }
-    await tx.done;
+      if (clock !== event.clock) await touched.talk(tx, row.peer);
+    });
     return next;
   }
 
@@ -214,7 +178,7 @@ export class Log {
    * The relay has this envelope on disk: the row goes, the event says so. `abroad`: it has to go on to another courtyard. Of
    * an envelope that came back already, or was sealed anew meanwhile, it says nothing.
    */
-  async accepted(me: Uid, order: number, id: string, at: number, kept: boolean, abroad: boolean): Promise<Written> {
+  accepted(me: Uid, order: number, id: string, at: number, kept: boolean, abroad: boolean): Promise<Written> {
     return this.#settle(order, async (tx, row, touched) => {
       if (row.sealed?.id !== id) return;
       await tx.objectStore('outbox').delete(order);
@@ -237,13 +201,13 @@ export class Log {
    * The friend's courtyard has the letter; `kept`: for somebody without a home. `undefined`: it is known only that it is
    * not at the own one any more. `by`: the courtyard by way of which it went.
    */
-  async carried(me: Uid, id: string, kept: boolean | undefined, by = ''): Promise<Written> {
-    return arrivedThere(this.#db.transaction(LOG, 'readwrite', { durability: 'strict' }), me, id, { kept, by });
+  carried(me: Uid, id: string, kept: boolean | undefined, by = ''): Promise<Written> {
+    return this.#change((tx, touched) => arrivedThere(tx, me, id, { kept, by }, touched));
   }
 
   /** The friend's courtyard has sent it back for good: it waits for the person, who may try again. */
-  async returned(me: Uid, back: Back): Promise<Written> {
-    return sentBack(this.#db.transaction(LOG, 'readwrite', { durability: 'strict' }), me, back);
+  returned(me: Uid, back: Back): Promise<Written> {
+    return this.#change((tx, touched) => sentBack(tx, me, back, touched));
   }
 
   /** A letter that is not in the log goes to another courtyard; should it come back, this says what it was. */
@@ -265,7 +229,7 @@ export class Log {
   }
 
   /** It was refused. Without `retry` only the person can send it again. */
-  async refused(me: Uid, order: number, failure: Failure, retry: boolean): Promise<Written> {
+  refused(me: Uid, order: number, failure: Failure, retry: boolean): Promise<Written> {
     return this.#settle(order, async (tx, row, touched) => {
       await tx.objectStore('outbox').put({ ...row, failure, retry });
       const event = await tx.objectStore('events').get([row.peer, me, row.mid]);
@@ -283,29 +247,27 @@ export class Log {
   }
 
   /** In line once more, as if new; `again`: with a new letter under the same mid. */
-  async requeue(me: Uid, peer: Uid, mid: Mid, again: boolean, now: number): Promise<Written> {
-    const tx = this.#db.transaction(LOG, 'readwrite') as LogWriting;
-    const touched = new Touched();
-    const event = await tx.objectStore('events').get([peer, me, mid]);
-    const row = await tx.objectStore('outbox').index('mid').get([peer, mid]);
-    if (row) {
-      await tx.objectStore('outbox').put({
-        ...row, failure: undefined, retry: true, again: row.again || again, sealed: again || row.failure ? undefined : row.sealed,
-      });
-    } else if (event && again && (event.type === 'chat' || event.type === 'friend')) {
-      const next: NewOutboxRow = {
-        peer, mid, type: event.type, kind: event.kind, body: event.body, clock: event.clock, seq: event.seq ?? 1, at: now,
-        copy: event.type === 'chat', files: [], sealed: undefined, failure: undefined, retry: true, again: true,
-      };
-      await tx.objectStore('outbox').add(next as OutboxRow);
-    }
-    if (event) {
-      const { failure: _, ...rest } = event;
-      await tx.objectStore('events').put(rest);
-      mark(touched, event);
-    }
-    await tx.done;
-    return touched.written();
+  requeue(me: Uid, peer: Uid, mid: Mid, again: boolean, now: number): Promise<Written> {
+    return this.#change(async (tx, touched) => {
+      const event = await tx.objectStore('events').get([peer, me, mid]);
+      const row = await tx.objectStore('outbox').index('mid').get([peer, mid]);
+      if (row) {
+        await tx.objectStore('outbox').put({
+          ...row, failure: undefined, retry: true, again: row.again || again, sealed: again || row.failure ? undefined : row.sealed,
+        });
+      } else if (event && again && (event.type === 'chat' || event.type === 'friend')) {
+        const next: NewOutboxRow = {
+          peer, mid, type: event.type, kind: event.kind, body: event.body, clock: event.clock, seq: event.seq ?? 1, at: now,
+          copy: event.type === 'chat', files: [], sealed: undefined, failure: undefined, retry: true, again: true,
+        };
+        await tx.objectStore('outbox').add(next as OutboxRow);
+      }
+      if (event) {
+        const { failure: _, ...rest } = event;
+        await tx.objectStore('events').put(rest);
+        mark(touched, event);
+      }
+    });
   }
 
   /**
@@ -313,29 +275,43 @@ export class Log {
    * came back from another courtyard one's own devices and home have a copy: it only goes out of the line.
    */
   async discard(me: Uid, peer: Uid, mid: Mid): Promise<Written | undefined> {
-    const tx = this.#db.transaction(LOG, 'readwrite') as LogWriting;
-    const touched = new Touched();
-    const row = await tx.objectStore('outbox').index('mid').get([peer, mid]);
-    const event = await tx.objectStore('events').get([peer, me, mid]);
-    const unsent = row !== undefined && event !== undefined && !event.returned && (row.sealed === undefined || row.failure !== undefined);
-    if (row && event?.returned) await tx.objectStore('outbox').delete(row.order);
-    if (unsent) {
+    const written = await this.#change(async (tx, touched) => {
+      const row = await tx.objectStore('outbox').index('mid').get([peer, mid]);
+      const event = await tx.objectStore('events').get([peer, me, mid]);
+      if (row && event?.returned) await tx.objectStore('outbox').delete(row.order);
+      if (row === undefined || event === undefined || event.returned || (row.sealed !== undefined && row.failure === undefined)) return;
       await tx.objectStore('outbox').delete(row.order);
       await tx.objectStore('events').delete([peer, me, mid]);
       touched.message(peer, me, mid);
       touched.orphans.push(...row.files);
       await touched.talk(tx, peer);
-      await summarize(tx, touched);
-    }
-    await tx.done;
-    return unsent ? touched.written() : undefined;
+    });
+    return written.changes.length === 0 ? undefined : written;
   }
 
-  async #settle(order: number, change: (tx: LogWriting, row: OutboxRow, touched: Touched) => Promise<void>): Promise<Written> {
+  #settle(order: number, change: (tx: LogWriting, row: OutboxRow, touched: Touched) => Promise<void>): Promise<Written> {
+    return this.#change(async (tx, touched) => {
+      const row = await tx.objectStore('outbox').get(order);
+      if (row) await change(tx, row, touched);
+    });
+  }
+
+  /** One transaction: all of it is on disk when it resolves, and nothing of it when it throws. */
+  async #change(work: (tx: LogWriting, touched: Touched) => Promise<void>): Promise<Written> {
     const tx = this.#db.transaction(LOG, 'readwrite', { durability: 'strict' }) as LogWriting;
     const touched = new Touched();
-    const row = await tx.objectStore('outbox').get(order);
-    if (row) await change(tx, row, touched);
+    try {
+      await work(tx, touched);
+      await summarize(tx, touched);
+    } catch (error) {
+      try {
+        tx.abort();
+      } catch {
+        // The database has ended it already.
+      }
+      await tx.done.catch(() => undefined);
+      throw error;
+    }
     await tx.done;
     return touched.written();
   }
@@ -347,17 +323,6 @@ export class Log {
 
   outboxOf(peer: Uid, mid: Mid): Promise<OutboxRow | undefined> {
     return this.#db.getFromIndex('outbox', 'mid', [peer, mid]);
-  }
-
-  /** Takes back what has not been sealed yet, such as an older read mark. */
-  async withdraw(me: Uid, peer: Uid, kind: string): Promise<void> {
-    const tx = this.#db.transaction(LOG, 'readwrite') as LogWriting;
-    for (const row of await tx.objectStore('outbox').getAll()) {
-      if (row.peer !== peer || row.kind !== kind || row.sealed) continue;
-      await tx.objectStore('outbox').delete(row.order);
-      await tx.objectStore('events').delete([peer, me, row.mid]);
-    }
-    await tx.done;
   }
 
   talk(peer: Uid): Promise<TalkRecord | undefined> {
@@ -415,6 +380,39 @@ function bare({ order: _, ...row }: OutboxRow): NewOutboxRow {
 
 export function mark(touched: Touched, event: LogEvent): void {
   if (roleOf(event).as === 'shown') touched.message(event.peer, event.author, event.mid);
+}
+
+async function compose(tx: LogWriting, draft: Draft, at: number, touched: Touched): Promise<void> {
+  const talk = await touched.talk(tx, draft.peer);
+  const role = roleOf(draft);
+  if (role.as === 'mark') {
+    // The newest read mark says it all: an older one says nothing, and one that has not left yet needs not leave.
+    if (role.upto <= talk.mine) return;
+    for (const row of await tx.objectStore('outbox').getAll()) {
+      if (row.peer !== draft.peer || row.kind !== draft.kind || row.sealed) continue;
+      await tx.objectStore('outbox').delete(row.order);
+      await tx.objectStore('events').delete([draft.peer, draft.author, row.mid]);
+    }
+  }
+  const clock = Math.max(draft.now, talk.clock + 1);
+  // Counted for letters of a chat only; the others say 1.
+  const seq = draft.type === 'chat' ? talk.seq + 1 : 1;
+  touched.change({ ...talk, clock, seq: Math.max(talk.seq, draft.type === 'chat' ? seq : 0) });
+  const row: NewOutboxRow = {
+    peer: draft.peer, mid: draft.mid, type: draft.type, kind: draft.kind, body: draft.body, clock, seq,
+    at, copy: draft.copy, files: draft.files, sealed: undefined, failure: undefined, retry: true, again: false,
+  };
+  // The key is given by the database.
+  await tx.objectStore('outbox').add(row as OutboxRow);
+  if (draft.written !== undefined && (await tx.objectStore('drafts').get(draft.peer))?.text.trim() === draft.written) {
+    await tx.objectStore('drafts').delete(draft.peer);
+  }
+  if (!draft.logged) return;
+  const event: LogEvent = {
+    peer: draft.peer, author: draft.author, mid: draft.mid, dev: draft.dev, type: draft.type, kind: draft.kind,
+    clock, ts: draft.now, received: draft.now, body: draft.body, hash: '', seq,
+  };
+  await insert(tx, draft.author, event, touched);
 }
 
 async function insert(tx: LogWriting, me: Uid, event: LogEvent, touched: Touched): Promise<void> {

@@ -5,7 +5,7 @@
 
 import { asRecord, type LogEvent } from '../domain/event';
 import type { Mid, Uid } from '../domain/types';
-import { mark, Touched, type LogWriting, type Written } from './log';
+import { mark, type LogWriting, type Touched } from './log';
 import type { EventRow, NewOutboxRow, OutboxRow } from './schema';
 
 /** Names of cursors: this and the envelope's id. */
@@ -77,8 +77,7 @@ export async function setOutAgain(tx: LogWriting, event: LogEvent): Promise<Stre
   return event.way && id !== undefined ? setOut(tx, id, { peer: event.peer, mid: event.mid, kind: event.kind }) : {};
 }
 
-export async function arrivedThere(tx: LogWriting, me: Uid, id: string, arrived: Arrived): Promise<Written> {
-  const touched = new Touched();
+export async function arrivedThere(tx: LogWriting, me: Uid, id: string, arrived: Arrived, touched: Touched): Promise<void> {
   const event = await tx.objectStore('events').index('ids').get(id);
   const waits = event && (await tx.objectStore('outbox').index('mid').get([event.peer, event.mid]));
   if (event?.author === me && waits?.sealed?.id === id) {
@@ -92,12 +91,9 @@ export async function arrivedThere(tx: LogWriting, me: Uid, id: string, arrived:
       mark(touched, event);
     }
   }
-  await tx.done;
-  return touched.written();
 }
 
-export async function sentBack(tx: LogWriting, me: Uid, back: Back): Promise<Written> {
-  const touched = new Touched();
+export async function sentBack(tx: LogWriting, me: Uid, back: Back, touched: Touched): Promise<void> {
   const events = tx.objectStore('events');
   const named = back.mid === undefined ? undefined : await events.get([back.peer, me, back.mid]);
   const event = named ?? (await events.index('ids').get(back.id));
@@ -116,8 +112,6 @@ export async function sentBack(tx: LogWriting, me: Uid, back: Back): Promise<Wri
     await events.put({ ...rest, ...(failure ? { failure } : {}), returned: true });
     mark(touched, event);
   }
-  await tx.done;
-  return touched.written();
 }
 
 /** Nothing has arrived by another way, and no other letter is known here that says the same. */
