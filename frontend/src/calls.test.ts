@@ -226,7 +226,8 @@ describe('a call', () => {
     const eve = await Player.invited(tom, 'Eve', 'eve');
     await eve.view(tom);
     (await tom.view(eve)).close();
-    // His word that she is none any more does not arrive at the courtyard.
+    // His word that she is none any more arrives neither at the courtyard nor at hers.
+    eve.tab.hears = (frame) => (frame.includes('"type":"friend"') ? undefined : frame);
     tom.tab.asks = (url) => Promise.resolve(url.includes('/contacts/') ? new Response('{}', { headers: { 'Content-Type': 'application/json' } }) : undefined);
     await tom.app.unfriend(eve.uid);
     tom.tab.asks = undefined;
