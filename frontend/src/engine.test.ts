@@ -170,6 +170,26 @@ describe('two tabs', () => {
     expect(texts(one)).toEqual(texts(two));
     expect(texts(one)).toEqual(texts(ours));
   });
+
+  test('know the drafts of the other, and each keeps what stands in its field', async () => {
+    const hana = await Player.invited(owner, 'Hana', 'hana');
+    const jin = await Player.invited(hana, 'Jin', 'jin');
+    await until(() => hana.app.people().length === 2);
+    const second = hana.beside();
+    await until(() => second.app.state.phase === 'in');
+    const draft = (of: Player, friend = owner): string | undefined => of.app.talks().find(({ peer }) => peer.uid === friend.uid)?.draft;
+    hana.app.draft(owner.uid, 'half a');
+    await until(() => draft(second) === 'half a');
+    await second.view(owner);
+    second.app.draft(owner.uid, 'half a thou');
+    await until(() => draft(hana) === 'half a thou');
+    hana.app.draft(owner.uid, 'something else');
+    hana.app.draft(jin.uid, 'for Jin');
+    await until(() => draft(second, jin) === 'for Jin');
+    expect(draft(second)).toBe('half a thou');
+    second.app.draft(owner.uid, '');
+    await until(() => draft(hana) === '');
+  });
 });
 
 describe('friends', () => {

@@ -130,7 +130,10 @@ test.describe('beside the courtyard', () => {
     await tom.chooses(tom.button('Add a photo'), { name: 'p.jpg', mimeType: 'image/jpeg', buffer: await photograph(tom.page, 2400, 1800) });
     await tom.presses('Send photo');
     await expect(tom.page.getByRole('link', { name: /Your photo/ })).toBeVisible();
-    // The home has fetched all of it, and the courtyard has let it go.
+    // The photo is up. Then the home has fetched all of it, and the courtyard has let it go.
+    await mei.leaves();
+    await mei.goesTo('Chats');
+    await expect(mei.page.getByRole('listitem').filter({ hasText: tomsName })).toContainText('Photo', { timeout: 60_000 });
     await mei.goesTo('Me');
     await expect(async () => {
       await mei.reloads();

@@ -507,6 +507,9 @@ export class Session {
       beyond: (talk) => this.history.beyond(talk),
       fetchOlder: (peer, before) => this.history.older(peer, before),
       seen: (peer, upto, mid) => this.#seen(peer, upto, mid),
+      draftsSaved: () => {
+        this.tabs.say({ what: 'drafts' });
+      },
       changed: () => {
         this.changed();
       },

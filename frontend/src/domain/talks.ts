@@ -40,6 +40,8 @@ export interface TalkSurroundings {
   beyond(talk: TalkRecord | undefined): 'none' | 'here' | 'home' | 'home-away';
   fetchOlder(peer: Uid, before: readonly [number, Mid] | undefined): Promise<boolean>;
   seen(peer: Uid, upto: number, mid: Mid): Promise<void>;
+  /** drafts are on disk that were not, or not so */
+  draftsSaved(): void;
   readonly changed: () => void;
 }
 
@@ -63,7 +65,10 @@ export class Talks {
   readonly #records = new Map<Uid, TalkRecord>();
   readonly #last = new Map<Uid, Last>();
   readonly #drafts = new Map<Uid, string>();
+  /** drafts that are not on disk as they are here */
   readonly #dirty = new Set<Uid>();
+  /** their words are on their way from the field to the log */
+  readonly #held = new Set<Uid>();
   readonly #views = new Set<View>();
   #list: readonly Talk[] | undefined;
   /** what the list was built with */
@@ -191,13 +196,14 @@ export class Talks {
    * again the next time. Their draft is not written meanwhile: they would be in both.
    */
   hold(words: Held): void {
-    this.#dirty.delete(words.peer);
+    this.#held.add(words.peer);
     this.#around.platform.note(JSON.stringify(words));
   }
 
   /** They are in the log, or it was said why not; the field has them until somebody clears it. */
   release(peer: Uid): void {
     this.#around.platform.note(undefined);
+    this.#held.delete(peer);
     if (this.#drafts.has(peer)) this.#soil(peer);
   }
 
@@ -230,15 +236,26 @@ export class Talks {
 
   async saveDrafts(): Promise<void> {
     this.#cancelDraft();
-    const dirty = [...this.#dirty];
-    this.#dirty.clear();
-    for (const peer of dirty) await this.#around.store.saveDraft(peer, this.#drafts.get(peer) ?? '', this.#around.platform.now());
+    const { store, platform } = this.#around;
+    const due = [...this.#dirty].filter((peer) => !this.#held.has(peer));
+    if (due.length === 0) return;
+    await Promise.all(due.map(async (peer) => {
+      const text = this.#drafts.get(peer) ?? '';
+      await store.saveDraft(peer, text, platform.now());
+      if ((this.#drafts.get(peer) ?? '') === text) this.#dirty.delete(peer);
+    }));
+    this.#around.draftsSaved();
   }
 
-  /** After another tab saved some. */
+  /** After another tab saved some. What is being written here stays: it stands in the field. */
   async reloadDrafts(): Promise<void> {
-    this.#drafts.clear();
-    for (const { peer, text } of await this.#around.store.drafts()) this.#drafts.set(peer, text);
+    const saved = new Map((await this.#around.store.drafts()).map(({ peer, text }) => [peer, text]));
+    for (const peer of new Set([...this.#drafts.keys(), ...saved.keys()])) {
+      if (this.#dirty.has(peer) || this.#held.has(peer) || (this.isOpen(peer) && this.#drafts.has(peer))) continue;
+      const text = saved.get(peer);
+      if (text === undefined) this.#drafts.delete(peer);
+      else this.#drafts.set(peer, text);
+    }
     this.#list = undefined;
     this.#around.changed();
   }
