@@ -107,6 +107,49 @@ describe('a relay that shows another list of devices', () => {
   }, 60_000);
 });
 
+describe('an answer that does not come', () => {
+  test('keeps no letter back for good: those behind it are not confirmed before it', async () => {
+    const amy = await Player.invited(owner, 'Amy', 'amy');
+    amy.browser.rtc = undefined; // letters come from the courtyard alone
+    const hers = await amy.view(owner);
+    await owner.view(amy);
+    await owner.app.send(amy.uid, 'before');
+    await until(() => hers.messages.length === 1);
+    let refused = 0;
+    amy.tab.asks = (url) => {
+      if (refused > 0 || !url.includes(`/chains/${owner.uid}`)) return Promise.resolve(undefined);
+      refused++;
+      return Promise.reject(new TypeError('the network went away'));
+    };
+    await owner.app.addDevice();
+    await owner.app.send(amy.uid, 'first');
+    await until(() => refused === 1);
+    await owner.app.send(amy.uid, 'second');
+    await until(() => hers.messages.length === 3);
+    expect(texts(hers)).toEqual(['before', 'first', 'second']);
+  });
+
+  test('nor does the greeting of a connection on which nothing could be asked', async () => {
+    const bob = await Player.invited(owner, 'Bob', 'bob');
+    bob.browser.rtc = undefined;
+    const his = await bob.view(owner);
+    await owner.view(bob);
+    // His list has grown, as far as he hears, and he cannot fetch it.
+    let refused = 0;
+    bob.tab.asks = (url) => {
+      if (refused > 0 || !url.includes(`/chains/${bob.uid}`)) return Promise.resolve(undefined);
+      refused++;
+      return Promise.reject(new TypeError('the network went away'));
+    };
+    bob.tab.hears = (frame) => frame.startsWith('{"op":"ready"') ? frame.replace(/"chain":\d+/u, '"chain":1000000') : frame;
+    bob.tab.cut();
+    await until(() => refused === 1);
+    bob.tab.hears = undefined;
+    await owner.app.send(bob.uid, 'heard all the same');
+    await until(() => texts(his).includes('heard all the same'));
+  });
+});
+
 describe('a courtyard without room', () => {
   test('says so, and the letter goes when there is room', async () => {
     const eva = await Player.invited(owner, 'Eva', 'eva');
@@ -117,8 +160,8 @@ describe('a courtyard without room', () => {
     // One sender may fill an eighth of 4 MiB; a photo of 300 KB fits once.
     for (let n = 0; n < 2; n++) {
       await eva.app.sendPhoto(fay.uid, new Blob([crypto.getRandomValues(new Uint8Array(60_000)), new Uint8Array(240_000)]), `photo ${String(n)}`);
+      await until(() => hers.messages[0]?.tick === 'kept', 30_000);
     }
-    await until(() => hers.messages[0]?.tick === 'kept', 30_000);
     await until(() => hers.messages[1]?.tick === 'failed', 30_000);
     expect(hers.messages[1]?.failure?.code).toBe('sender-full');
 
@@ -152,6 +195,12 @@ describe('a letter for which nobody has the key', () => {
     await until(() => gus.app.state.home.state === 'online');
     await owner.app.send(gus.uid, 'at home');
     await until(() => last(ours).tick === 'home');
+    // The courtyard keeps nothing of before any more; it tells how much it keeps when one connects.
+    await expect.poll(async () => {
+      gus.tab.cut();
+      await gus.online();
+      return gus.app.state.space?.used;
+    }, { timeout: 30_000, interval: 2_000 }).toBe(0);
 
     // The home breaks, with the only key of that day; what is written now is sealed to it.
     await home.down();

@@ -50,7 +50,7 @@ export class Crossing {
   #pause = FIRST_PAUSE;
   #cancelTimer: () => void = () => undefined;
   #cancelAsking: (() => void) | undefined;
-  #trying: Promise<void> | undefined;
+  #trying: Promise<void> = Promise.resolve();
 
   constructor(session: Session) {
     this.#session = session;
@@ -191,11 +191,12 @@ export class Crossing {
 
   #again(): void {
     if (!this.#session.linked) return;
-    this.#trying ??= this.#session.platform
-      .lock('later', () => this.#try())
-      .catch(this.#session.shrug)
-      .finally(() => {
-        this.#trying = undefined;
+    // After the one under way, which may wait for an answer that a dead connection was asked for.
+    this.#trying = this.#trying
+      .then(() => this.#session.platform.lock('later', () => this.#try()))
+      .catch((error: unknown) => {
+        this.#session.shrug(error);
+        this.#schedule();
       });
   }
 

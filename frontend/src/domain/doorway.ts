@@ -5,7 +5,7 @@ import { readEnvelope } from '../protocol/envelope';
 import type { Json } from '../protocol/json';
 import type { Agreement } from '../protocol/keys';
 import { isProblem } from '../protocol/problem';
-import { codeOf } from './failure';
+import { passes } from './failure';
 import type { Row } from './inbox';
 import { spread } from './profiles';
 import type { Session } from './session';
@@ -79,8 +79,12 @@ export class Doorway implements ConnectionListener {
     mending.renew();
     this.#session.chains.renew();
     this.#stands({ owner: ready.owner, space: ready.space, home: { state: ready.home.state, since: ready.home.since ?? 0 } });
-    this.#welcome = this.#greet(ready);
-    this.#welcome.catch(this.#session.shrug);
+    const welcome = this.#greet(ready);
+    this.#welcome = welcome;
+    welcome.catch((error: unknown) => {
+      this.#session.shrug(error);
+      if (welcome === this.#welcome) this.#session.connection.bounce();
+    });
   }
 
   async #greet(ready: Ready): Promise<void> {
@@ -111,23 +115,38 @@ export class Doorway implements ConnectionListener {
 
   deliver(n: number, env: Json): void {
     this.#rows.push({ n, env });
+    this.#drain();
+  }
+
+  /**
+   * Takes what was delivered. If that cannot be done now, nothing that this connection has brought behind it counts: what
+   * is confirmed is not brought again. The next one brings it all.
+   */
+  #drain(): void {
     if (this.#draining) return;
     this.#draining = true;
-    this.#drain()
+    const welcome = this.#welcome;
+    this.#takeAll(welcome)
       .catch((error: unknown) => {
-        // Without a connection they are delivered again by the next one.
-        this.#rows = [];
         this.#session.shrug(error);
+        if (welcome === this.#welcome) this.#session.connection.bounce();
       })
       .finally(() => {
         this.#draining = false;
+        if (this.#rows.length > 0) this.#drain();
       });
   }
 
-  async #drain(): Promise<void> {
+  async #takeAll(welcome: Promise<void>): Promise<void> {
     const { history, connection } = this.#session;
-    await this.#welcome;
-    while (this.#rows.length > 0) {
+    try {
+      await welcome;
+    } catch {
+      // Told where it was begun. Nothing can be opened, and nothing is confirmed.
+      if (welcome === this.#welcome) this.#rows = [];
+      return;
+    }
+    while (welcome === this.#welcome && this.#rows.length > 0) {
       const rows = this.#rows.splice(0, BATCH);
       const last = rows.at(-1)?.n ?? 0;
       await this.#take(rows.filter(({ n }) => !history.isTaken(n)));
@@ -141,12 +160,12 @@ export class Doorway implements ConnectionListener {
     try {
       await inbox.take(rows, {}, true);
     } catch (error) {
-      if (codeOf(error) !== 'internal') throw error;
+      if (passes(error)) throw error;
       // One of them trips this program. The others shall not wait for it for ever; it stays at the relay or at home.
       shrug(error);
       for (const row of rows) {
         await inbox.take([row], {}, true).catch((each: unknown) => {
-          if (codeOf(each) !== 'internal') throw each;
+          if (passes(each)) throw each;
         });
       }
     }

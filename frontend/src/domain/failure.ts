@@ -23,7 +23,7 @@
  *   all are to go through the courtyard, which passes on none
  */
 
-import { Problem } from '../protocol/problem';
+import { isProblem, Problem } from '../protocol/problem';
 import type { Failure } from './types';
 
 export type EngineCode =
@@ -53,4 +53,13 @@ export function failureOf(error: unknown): Failure {
 
 export function codeOf(error: unknown): string {
   return failureOf(error).code;
+}
+
+const PASSING = /^(?:offline|unavailable|rate-limited|unauthorized|origin)$/;
+/** What a database says when its disk is full, or when another tab has taken it away. */
+const STORAGE = /^(?:QuotaExceeded|InvalidState|Abort|Unknown|TransactionInactive)Error$/;
+
+/** With another try it may be otherwise: the network, the courtyard or the disk did not do its part. */
+export function passes(error: unknown): boolean {
+  return PASSING.test(codeOf(error)) || isProblem(error, 'internal') || (error instanceof DOMException && STORAGE.test(error.name));
 }

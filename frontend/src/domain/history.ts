@@ -106,7 +106,9 @@ export class History {
   /** On a fresh device: everything the relay keeps, newest first. Goes on where it broke off. */
   backfill(): Promise<void> {
     if (this.#complete || this.#keep?.done) return Promise.resolve();
-    this.#filling ??= this.#around.platform
+    // What an older connection asked for may never be answered.
+    if (this.#filling) return this.#filling.catch(() => this.backfill());
+    this.#filling = this.#around.platform
       .lock('keep', async () => {
         while (this.#around.home() === undefined && !(await this.#fill())) this.#around.changed();
       })

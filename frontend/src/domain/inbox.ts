@@ -11,7 +11,7 @@ import { isProblem } from '../protocol/problem';
 import type { Signed } from '../protocol/signed';
 import type { Arrival, Log, Receipt, Written } from '../store/log';
 import { LATER_CODES } from './crossing';
-import { codeOf } from './failure';
+import { codeOf, passes } from './failure';
 import type { LogEvent } from './event';
 import type { Letters, Received } from './letters';
 import type { Self } from './self';
@@ -28,6 +28,8 @@ export interface InboxSurroundings {
   readonly log: Log;
   readonly letters: Letters;
   isBlocked(peer: Uid): boolean;
+  /** several connections in a row could not take what they brought: one letter shall not stop all others */
+  stuck(): boolean;
   /** a letter about friendship; resolves when what it changes is stored */
   friend(event: LogEvent, said: FriendSaid): Promise<void>;
   /** a friend's name, words and picture */
@@ -145,8 +147,10 @@ export class Inbox {
     try {
       return (await this.#around.letters.open(envelope)).event;
     } catch (error) {
-      if (LATER_CODES.has(codeOf(error)) && author !== this.#around.self.id) {
-        why?.(codeOf(error));
+      const code = codeOf(error);
+      const later = LATER_CODES.has(code) || (code === 'offline' && this.#around.stuck());
+      if (later && author !== this.#around.self.id) {
+        why?.(code);
         return 'later';
       }
       return (await this.#again(envelope, author, error))?.event;
@@ -157,7 +161,7 @@ export class Inbox {
   async #again(envelope: Envelope, author: Uid, error: unknown): Promise<Received | undefined> {
     const code = codeOf(error);
     if (code !== 'letter-bad') {
-      if (code === 'offline' || code === 'internal') throw error;
+      if (passes(error) || code === 'internal') throw error;
       return undefined; // the sender's chain is forked: the row stays at the relay or at home
     }
     if (await this.#around.moreKeys()) {

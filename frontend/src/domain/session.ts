@@ -86,6 +86,8 @@ export class Session {
   signalled: (event: LogEvent) => void = () => undefined;
   /** the way round the courtyard to a friend's device, while there is one; set by the room of those */
   aside: Aside | undefined;
+  /** It was asked for that no address is told any more; the vault may not say so yet. */
+  hiding = false;
   /** the device with which a friend was here last */
   readonly whereabouts = new Map<Uid, string>();
   #unwatch: () => void = () => undefined;
@@ -427,6 +429,7 @@ export class Session {
     return new Inbox({
       self: this.self, log: this.store.log, letters: this.letters,
       isBlocked: (peer) => this.vault.opened && this.friends.get(peer)?.state === 'blocked',
+      stuck: () => this.connection.stuck,
       friend: (event, said) => this.friends.receive(event, said),
       profile: async (event, said) => {
         const profile = profileOf(event.peer, said.body);

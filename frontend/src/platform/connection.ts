@@ -23,6 +23,8 @@ const LONGEST_PAUSE = 30_000;
 const OPENING = 15_000;
 /** What has no answer for so long means that the socket is dead, whatever the browser says. */
 const SILENCE = 15_000;
+/** A connection whose letters could not be taken so long ago has nothing to do with this one. */
+const FORGOTTEN = 5 * 60_000;
 /** A socket that was out of sight for longer is not trusted any more. */
 const STALE = 20_000;
 
@@ -91,6 +93,9 @@ export class Connection {
   #socket: Socket | undefined;
   #ready = false;
   #failures = 0;
+  /** how often in a row what it brought could not be taken, and when last */
+  #bounces = 0;
+  #bounced = 0;
   #hiddenSince: number | undefined;
   #cancelTimer: () => void = () => undefined;
   #cancelWatchdog: () => void = () => undefined;
@@ -177,7 +182,23 @@ export class Connection {
 
   /** All up to `n` is on this device's disk. */
   confirm(n: number): void {
+    this.#bounces = 0;
     this.#send(`{"op":"confirm","n":${String(n)}}`);
+  }
+
+  /** Several in a row could not take what they brought. */
+  get stuck(): boolean {
+    return this.#bounces > 2;
+  }
+
+  /** What it brought cannot be taken now: it is opened anew after a pause, and brings it again. */
+  bounce(): void {
+    if (!this.#ready) return;
+    const now = this.#platform.now();
+    if (now - this.#bounced > FORGOTTEN) this.#bounces = 0;
+    this.#bounced = now;
+    this.#failures = this.#bounces++;
+    this.#fail();
   }
 
   #send(frame: string): boolean {
