@@ -207,7 +207,7 @@ describe('a call', () => {
   });
 
   test('ends when the page at the other end does, and its note is written when that is opened again', async () => {
-    const before = his.messages.length;
+    const before = hers.messages.length;
     await rings(mei, tom);
     await (await tom.app.calls()).accept();
     await talk(mei, tom);
@@ -362,8 +362,30 @@ describe('a call', () => {
     if (mei.browser.rtc) mei.browser.rtc.reaches = true;
   });
 
-  test('goes through the courtyard alone where that is wanted', async () => {
-    await mei.app.setRelayed(true);
+  test('is one for all tabs of a browser, also when one of them hears nothing of the other', async () => {
+    const ula = await Player.invited(mei, 'Ula', 'ula');
+    await ula.view(mei);
+    const hers = await mei.view(ula);
+    ula.browser.mute('call');
+    const beside = ula.beside();
+    await beside.view(mei);
+    await beside.online();
+    await rings(mei, ula);
+    await (await ula.app.calls()).accept();
+    await talk(mei, ula);
+    await expect((await beside.app.calls()).start(mei.uid, 'audio')).rejects.toMatchObject({ code: 'call-under-way' });
+    expect([mei.app.call?.phase, ula.app.call?.phase]).toEqual(['talking', 'talking']);
+    (await ula.app.calls()).hangUp();
+    await over(mei, ula);
+    hers.close();
+    beside.tab.close();
+  });
+
+  test('goes through the courtyard alone where that is wanted, from the moment that it is asked for', async () => {
+    // The vault is at work: it says so later.
+    let free: () => void = () => undefined;
+    const busy = mei.browser.lock('vault', () => new Promise<void>((resolve) => (free = resolve)));
+    const set = mei.app.setRelayed(true);
     let urls: readonly string[] = [];
     mei.tab.hears = (frame) => frame.startsWith('{"op":"turn"')
       ? JSON.stringify({ op: 'turn', stun: [], urls, username: 'u', credential: 'c', until: mei.tab.now() }) : frame;
@@ -381,6 +403,10 @@ describe('a call', () => {
     mei.tab.hears = undefined;
     (await mei.app.calls()).hangUp();
     await over(mei, tom);
+    expect(mei.app.state.relayed).toBe(false);
+    free();
+    await Promise.all([busy, set]);
+    expect(mei.app.state.relayed).toBe(true);
     await mei.app.setRelayed(false);
   });
 });
@@ -402,9 +428,10 @@ describe('a channel between two who look at their conversation', () => {
     };
     await mei.app.send(tom.uid, 'straight to you');
     await until(() => texts(his).includes('straight to you'));
+    await until(() => held.length > 0);
     tom.tab.hears = undefined;
     tom.tab.cut(); // the courtyard delivers again what was not confirmed
-    await until(() => held.length > 0 && tom.app.state.link === 'online');
+    await tom.online();
     await mei.app.send(tom.uid, 'and after it');
     await until(() => texts(his).includes('and after it'));
     expect(texts(his).filter((text) => text === 'straight to you')).toHaveLength(1);

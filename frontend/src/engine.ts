@@ -482,8 +482,14 @@ class Engine implements Courtyard {
   }
 
   async setRelayed(yes: boolean): Promise<void> {
-    const session = await this.#greeted();
-    await session.vault.note((data) => ({ ...data, settings: { ...data.settings, relayed: yes } }));
+    const session = await this.#in();
+    session.hiding = yes;
+    try {
+      await session.greeted();
+      await session.vault.note((data) => ({ ...data, settings: { ...data.settings, relayed: yes } }));
+    } finally {
+      session.hiding = false;
+    }
   }
 
   async makeCard(): Promise<RecoveryCard> {

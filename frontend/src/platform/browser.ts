@@ -29,6 +29,7 @@ export function browserPlatform(): Platform {
       };
     },
     lock: async (name, work) => navigator.locks.request(`courtyard/${name}`, work),
+    locked: async (name) => (await navigator.locks.query()).held?.some((lock) => lock.name === `courtyard/${name}`) === true,
     channel(name, receive): Channel {
       const channel = new BroadcastChannel(`courtyard/${name}`);
       channel.onmessage = (event: MessageEvent<unknown>) => {

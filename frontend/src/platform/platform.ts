@@ -215,6 +215,8 @@ export interface Platform {
   after(ms: number, call: () => void): () => void;
   /** One at a time over all tabs of this browser. */
   lock<T>(name: string, work: () => Promise<T>): Promise<T>;
+  /** Whether some tab of this browser is at work under that lock. */
+  locked(name: string): Promise<boolean>;
   /** To and from the other tabs. */
   channel(name: string, receive: (message: unknown) => void): Channel;
   watch(listener: (turn: Turn) => void): () => void;

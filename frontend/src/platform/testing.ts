@@ -26,6 +26,7 @@ export class TestBrowser {
   readonly media = new TestMedia();
   readonly #locks = new Map<string, Promise<unknown>>();
   readonly #channels = new Map<string, Set<(message: unknown) => void>>();
+  readonly #mute = new Set<string>();
   readonly #tabs = new Set<TestTab>();
   readonly #blobs = new Map<string, Blob>();
   #online = true;
@@ -60,8 +61,15 @@ export class TestBrowser {
   async lock<T>(name: string, work: () => Promise<T>): Promise<T> {
     const before = this.#locks.get(name) ?? Promise.resolve();
     const running = before.then(work, work);
-    this.#locks.set(name, running.catch(() => undefined));
+    const ended = running.then(() => undefined, () => undefined);
+    this.#locks.set(name, ended);
+    await ended;
+    if (this.#locks.get(name) === ended) this.#locks.delete(name);
     return running;
+  }
+
+  locked(name: string): Promise<boolean> {
+    return Promise.resolve(this.#locks.has(name));
   }
 
   channel(name: string, receive: (message: unknown) => void): Channel {
@@ -71,12 +79,18 @@ export class TestBrowser {
     return {
       post: (message) => {
         const copy: unknown = structuredClone(message);
+        if (this.#mute.has(name)) return;
         for (const other of all) if (other !== receive) queueMicrotask(() => { other(copy); });
       },
       close: () => {
         all.delete(receive);
       },
     };
+  }
+
+  /** From now on no tab hears another over this channel, as if all were slow. */
+  mute(channel: string): void {
+    this.#mute.add(channel);
   }
 
   blobUrl(blob: Blob): string {
@@ -250,6 +264,10 @@ export class TestTab implements Platform {
 
   lock<T>(name: string, work: () => Promise<T>): Promise<T> {
     return this.browser.lock(name, work);
+  }
+
+  locked(name: string): Promise<boolean> {
+    return this.browser.locked(name);
   }
 
   channel(name: string, receive: (message: unknown) => void): Channel {

@@ -28,6 +28,8 @@ const FAREWELL_EVERY = 40_000;
 const OVER = 2_500;
 /** between two looks at the clock of a call that the store remembers */
 const KEPT_EVERY = 15_000;
+/** the lock that a tab holds while it is in a call, and for nothing else */
+const UNDERWAY = 'call/underway';
 const REMEMBERED = 32;
 /** A friend who calls oftener within this time does not ring: it is no use to anybody. */
 const RINGS = 12;
@@ -98,13 +100,14 @@ export class Calls implements CallRoom {
     try {
       await this.#session.greeted();
       await this.#mayBe();
+      if (await this.#session.platform.locked(UNDERWAY)) throw new Trouble('call-under-way');
       const line = await this.#open(media);
       // Meanwhile they may have called, or it was thought better of.
       if (!this.#asks(peer) || this.#engaged) {
         line.close();
         return;
       }
-      // Or another tab, which was asked when this one began, has said that it is in one.
+      // Or another tab has begun one.
       if (this.#taken) {
         line.close();
         throw new Trouble('call-under-way');
@@ -135,6 +138,7 @@ export class Calls implements CallRoom {
     this.#problem = undefined;
     try {
       await this.#mayBe();
+      if (await this.#session.platform.locked(UNDERWAY)) throw new Trouble('call-under-way');
       const line = await this.#open(ringing.media);
       if (this.#standing?.call !== ringing.call || this.#standing.phase !== 'ringing') {
         line.close();
@@ -302,7 +306,7 @@ export class Calls implements CallRoom {
     platform.lock('call', () => {
       this.#held = standing.call;
       this.#channel.post({ what: 'in', call: standing.call });
-      return ended;
+      return platform.lock(UNDERWAY, () => ended);
     }).catch(platform.report);
     if (standing.out) this.#remember(standing);
     else this.#session.store.saveSetting(LEFT, undefined).catch(platform.report); // of one that this side rang, and gave up for theirs

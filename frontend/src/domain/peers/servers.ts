@@ -9,8 +9,8 @@ import type { Session } from '../session';
 const SOON = 5_000;
 
 /** From the vault's settings: all of one's devices keep to it. As long as they are not known here no address is told. */
-export function isRelayed({ vault }: Session): boolean {
-  return !vault.opened || vault.data.settings['relayed'] === true;
+export function isRelayed({ vault, hiding }: Session): boolean {
+  return hiding || !vault.opened || vault.data.settings['relayed'] === true;
 }
 
 /**
