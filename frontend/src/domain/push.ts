@@ -14,6 +14,8 @@ import type { Courtyard, Notifications, NotifyState, NotifyWords, Uid } from './
 
 /** After this a test counts as lost. */
 const TEST_WITHIN = 15_000;
+/** Signing out waits so long for what is under way. */
+const LEAVING = 5_000;
 /** in the store's settings; the service worker reads it as well (src/sw.ts) */
 const SETTING = 'push';
 /** before the uid, in the vault's settings: one entry each, so that two devices do not write over each other */
@@ -44,6 +46,8 @@ export class Push implements Notifications {
   #linked = false;
   #badge = -1;
   #stop: () => void = () => undefined;
+  /** signing out: whatever is under way subscribes to nothing any more */
+  #gone = false;
   /** one thing at a time */
   #work: Promise<unknown> = Promise.resolve();
 
@@ -58,6 +62,9 @@ export class Push implements Notifications {
     const push = new Push(courtyard, session, await session.platform.push());
     for (const { peer, unread } of courtyard.talks()) push.#unread.set(peer.uid, unread);
     push.#asking = push.#askers();
+    // What was read before this could look on.
+    const read = courtyard.talks().filter(({ peer, unread }) => unread === 0 && session.talks.isOpen(peer.uid)).map(({ peer }) => peer.uid);
+    if (read.length > 0) push.#tools.clear(read).catch(session.platform.report);
     push.#stop = courtyard.subscribe(() => {
       push.#look();
     });
@@ -142,9 +149,20 @@ export class Push implements Notifications {
 
   /** Signing out: nobody who uses this browser later is told anything. */
   async leave(): Promise<void> {
+    this.#gone = true;
+    // At once, and again when nothing is under way any more.
+    await this.#forget();
+    const again = this.#alone(async () => {
+      await this.#forget();
+      if (this.#session.linked) await this.#session.api.call('DELETE', 'push');
+    });
+    // A browser may take minutes over a subscription; nobody is kept in for that.
+    await Promise.race([again, this.#after(LEAVING)]);
+  }
+
+  async #forget(): Promise<void> {
     await this.#session.store.saveSetting(SETTING, undefined);
     await Promise.all([this.#tools.unsubscribe(), this.#tools.badge(0), this.#tools.clear(this.#unread.keys())]);
-    if (this.#session.linked) await this.#session.api.call('DELETE', 'push');
   }
 
   /** The account is not here any more. */
@@ -217,6 +235,7 @@ export class Push implements Notifications {
       await this.#tools.unsubscribe();
       current = undefined;
     }
+    if (this.#gone) return false;
     current ??= await this.#tools.subscribe(standing.key);
     if (!current) {
       await this.#save({});
@@ -247,7 +266,7 @@ export class Push implements Notifications {
   /** What is not given is as it was said last (the words) or not so any more (the subscription). */
   async #save(now: Partial<Omit<PushSetting, 'origin' | 'uid'>>): Promise<void> {
     const words = now.words ?? (await this.#setting())?.words;
-    if (!words) return; // switched off meanwhile
+    if (!words || this.#gone) return; // switched off meanwhile
     const { platform, self } = this.#session;
     await this.#session.store.saveSetting(SETTING, { ...now, words, origin: platform.origin, uid: self.id } satisfies PushSetting);
   }

@@ -65,7 +65,18 @@ async function registration(): Promise<ServiceWorkerRegistration | undefined> {
 /** The worker, put in place first where that has not happened yet. */
 async function ready(): Promise<ServiceWorkerRegistration> {
   await registerWorker();
-  return navigator.serviceWorker.ready;
+  const found = await registration();
+  if (!found) throw new TypeError('no worker');
+  // Not `navigator.serviceWorker.ready`: that looks where the page was opened, which may be an invitation's address.
+  const coming = found.installing ?? found.waiting;
+  if (found.active || !coming) return found;
+  await new Promise<void>((resolve, reject) => {
+    coming.addEventListener('statechange', () => {
+      if (coming.state === 'activated') resolve();
+      else if (coming.state === 'redundant') reject(new TypeError('the worker did not come up'));
+    });
+  });
+  return found;
 }
 
 function addressOf(subscription: PushSubscription): PushAddress {
