@@ -175,7 +175,11 @@ export class Talks {
       changed: this.#around.changed,
       after: (ms, call) => platform.after(ms, call),
       report: platform.report,
-      closed: (closed) => this.#views.delete(closed),
+      closed: (closed) => {
+        this.#views.delete(closed);
+        // What stood in the field may have been sent by another tab.
+        if (!this.#over) this.reloadDrafts().catch(platform.report);
+      },
     });
     this.#views.add(view);
     await view.start();
@@ -204,7 +208,7 @@ export class Talks {
   release(peer: Uid): void {
     this.#around.platform.note(undefined);
     this.#held.delete(peer);
-    if (this.#drafts.has(peer)) this.#soil(peer);
+    if (this.#drafts.has(peer) || this.#dirty.has(peer)) this.#soil(peer);
   }
 
   #soil(peer: Uid): void {

@@ -18,6 +18,9 @@ export class Router {
   readonly #base: string;
   readonly #remember: (path: string) => void;
   #route: Route = $state.raw({ screen: 'start' });
+  /** where one is, and how often that has changed */
+  #href = '';
+  #visits = 0;
   /** what lies over screens that are shown, the lowest first; as many as one has opened, which is a few */
   readonly #layers: Layer[] = [];
   /** the history goes back because of us, which takes a moment; what is asked of it meanwhile waits for that */
@@ -90,6 +93,12 @@ export class Router {
   /** Shows what stands behind the base (`#/chats`) in place of the present screen. */
   open(behind: string): void {
     this.#swap(this.#base + behind);
+  }
+
+  /** Whether the screen of this moment is still shown, for whom something is waited for that leads away from it. */
+  here(): () => boolean {
+    const visit = this.#visits;
+    return () => this.#visits === visit;
   }
 
   /** One screen back; when the app was opened right here, to `parent` instead of out of the app. */
@@ -209,6 +218,9 @@ export class Router {
   }
 
   #read(): void {
+    const { href } = this.#window.location;
+    if (href !== this.#href) this.#visits += 1;
+    this.#href = href;
     const route = parse(this.#window.location, this.#base);
     this.#route = route;
     const own = path(route);
