@@ -121,6 +121,12 @@ func Open(ctx context.Context, c Config) (_ *Household, err error) {
 		c.Logger.Error("somebody is not looked after until this is put right", "error", err)
 	}
 	c.Counts.People(len(h.people))
+	if c.Relay != nil && h.owner().IsZero() {
+		// The home's page is open before anybody waits; it does not look again by itself.
+		if _, _, err := h.present(); err != nil {
+			c.Logger.Warn("pairing: no code yet", "error", err)
+		}
+	}
 	return h, nil
 }
 

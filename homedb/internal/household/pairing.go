@@ -93,12 +93,10 @@ func (h *Household) wait(ctx context.Context) {
 }
 
 func (h *Household) waitOnce(ctx context.Context) error {
-	w, keys, err := h.prepareOffer()
+	o, keys, err := h.present()
 	if err != nil {
 		return err
 	}
-	o := &Offer{Device: keys.ID(), Code: w.code(), Place: gate.Place{Host: w.Host, Secure: w.Secure}}
-	h.setOffer(o)
 	defer h.setOffer(nil)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -130,6 +128,17 @@ func (h *Household) waitOnce(ctx context.Context) error {
 	default:
 		return err
 	}
+}
+
+// present shows the code that waits, made now if there is none.
+func (h *Household) present() (*Offer, *ident.DeviceKeys, error) {
+	w, keys, err := h.prepareOffer()
+	if err != nil {
+		return nil, nil, err
+	}
+	o := &Offer{Device: keys.ID(), Code: w.code(), Place: gate.Place{Host: w.Host, Secure: w.Secure}}
+	h.setOffer(o)
+	return o, keys, nil
 }
 
 func (h *Household) setOffer(o *Offer) {

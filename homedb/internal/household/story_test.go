@@ -524,3 +524,23 @@ func TestSentencesForWhatCanBeWrong(t *testing.T) {
 		t.Error("a code from the environment was tried twice: ", a, err)
 	}
 }
+
+// The home's page is there before the home waits at its relay, and whoever has
+// opened it does not look again.
+func TestACodeIsThereBeforeTheHomeRuns(t *testing.T) {
+	c := hometest.Start(t)
+	home := c.Home()
+	home.Stop()
+	h, err := household.Open(t.Context(), home.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if o := h.Offered(); o == nil || o.Place != c.Place {
+		t.Errorf("no code of this courtyard waits: %v", o)
+	}
+}
