@@ -121,7 +121,7 @@ describe('a conversation between two courtyards', () => {
     const view = await pam.view(quy);
     pam.tab.hears = (frame) => (frame.includes('"carried"') ? frame.replace('"by":""', '"by":"third.example"') : frame);
     await pam.app.send(quy.uid, 'a long way round');
-    await until(() => last(view).tick === 'kept');
+    await until(() => last(view).tick === 'kept' && last(view).by !== undefined);
     expect(last(view).by).toBe('third.example');
   });
 
@@ -307,7 +307,7 @@ describe('a courtyard that answers no lookups', () => {
     const [sue, tim] = [await Player.invited(mei, 'Sue', 'sue'), await Player.invited(tom, 'Tim', 'tim')];
     away(sue, () => true);
     await tim.app.request(`sue@${here.host}`, 'Remember me?');
-    await expect.poll(async () => (await sue.app.diagnose()).unopened.length).toBe(1);
+    await expect.poll(async () => (await sue.app.diagnose()).unopened.length, { timeout: 30_000, interval: 500 }).toBe(1);
     expect(person(sue, tim)).toBeUndefined();
     const again = sue.again();
     away(again, () => true);
@@ -317,7 +317,7 @@ describe('a courtyard that answers no lookups', () => {
     again.browser.online = false;
     again.browser.online = true;
     await until(() => person(again, tim)?.state === 'asks');
-    await expect.poll(async () => (await again.app.diagnose()).unopened.length).toBe(0);
+    await expect.poll(async () => (await again.app.diagnose()).unopened.length, { timeout: 30_000, interval: 500 }).toBe(0);
   });
 
   test('a name is a claim until they answer', async () => {

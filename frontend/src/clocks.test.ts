@@ -94,7 +94,7 @@ test('ahead for a while, and this device as well: what waited comes back and goe
   hers.seen();
   await until(() => put.length === 1);
   await eva.app.send(fred.uid, 'I am in the future.');
-  await expect.poll(async () => (await eva.app.diagnose()).outbound, { timeout: 30_000 }).toMatchObject([{ name: 'Fred', count: 2, code: 'clock-ahead' }]);
+  await expect.poll(async () => (await eva.app.diagnose()).outbound, { timeout: 30_000, interval: 500 }).toMatchObject([{ name: 'Fred', count: 2, code: 'clock-ahead' }]);
   await until(() => last(hers).tick === 'accepted');
   expect(put.some((frame) => frame.includes('"unsure":true'))).toBe(false);
   here.setClock(0);
@@ -116,7 +116,7 @@ test('behind for a while, both courtyards: what comes back keeps its place', asy
   await until(() => texts(his).length === 2);
   there.setClock(-HOUR);
   await gus.app.send(hana.uid, 'Half past four.');
-  await expect.poll(async () => (await gus.app.diagnose()).outbound, { timeout: 30_000 }).toMatchObject([{ count: 1, code: 'clock-ahead' }]);
+  await expect.poll(async () => (await gus.app.diagnose()).outbound, { timeout: 30_000, interval: 500 }).toMatchObject([{ count: 1, code: 'clock-ahead' }]);
   await until(() => last(his).tick === 'accepted');
   const put = puts(gus);
   const arrived = new Set<string>();

@@ -111,12 +111,13 @@ describe('a conversation', () => {
     const his = await dan.view(owner);
     const puts: string[] = [];
     dan.tab.says = (frame) => {
-      if (frame.includes('"type":"chat"')) puts.push(frame);
+      if (frame.includes('"type":"chat"') && !frame.includes('"quiet":true')) puts.push(frame);
       return frame;
     };
     let lost = false;
     dan.tab.hears = (frame) => {
-      if (!frame.startsWith('{"op":"accepted"') || lost) return frame;
+      const id = /^\{"op":"accepted","id":("[^"]+")/u.exec(frame)?.[1];
+      if (lost || id === undefined || !puts.some((put) => put.includes(`"id":${id}`))) return frame;
       lost = true;
       dan.tab.cut();
       return undefined;

@@ -133,8 +133,7 @@ for (const changed of process.env['COURTYARD_LONG'] === '1' ? [false, true] : [f
         // In the dark in either theme.
         await expect(dialog(from)).toHaveCSS('background-color', 'rgb(22, 20, 18)');
         await expect(dialog(to, (video ? to.words.call.incomingVideo : to.words.call.incoming)(from.name))).toBeVisible();
-        await look(from, `${what}-out`);
-        await look(to, `${what}-in`);
+        await Promise.all([look(from, `${what}-out`), look(to, `${what}-in`)]); // it rings for 45 seconds
         await to.person.presses(to.words.call.answer);
         await hears(from.person, to.person);
         if (video) await sees(from.person, to.person);
@@ -195,15 +194,15 @@ for (const changed of process.env['COURTYARD_LONG'] === '1' ? [false, true] : [f
       for (const [side, other] of [[phone, desk], [desk, phone]] as const) {
         // Who rings somebody is busy.
         await third.opensChatWith(other.name);
-        await calls(third, other.name);
         await opens(side, 'Bo');
+        await calls(third, other.name);
         await side.person.presses(side.words.call.voice('Bo'));
         await isOver(side, side.words.call.over.busy('Bo'));
-        await look(side, 'busy');
-        await side.person.presses(side.words.act.close);
         await other.person.presses(other.words.call.decline);
         await third.reads(`${other.name} cannot talk now`);
         await third.presses('Close');
+        await look(side, 'busy');
+        await side.person.presses(side.words.act.close);
       }
     });
 

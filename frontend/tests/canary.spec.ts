@@ -48,6 +48,7 @@ stories('the canary', (cast) => {
     await mei.writes(mei.field('Name'), secrets.name);
     await mei.writes(mei.field('A few words about you (optional)'), secrets.about);
     await mei.presses('Save');
+    await mei.reads('Saved. Your friends will see it.');
     await expect(tom.page.getByRole('heading', { name: secrets.name })).toBeVisible();
 
     await mei.opensChatWith('Tomás');

@@ -34,6 +34,7 @@ stories('a chat', (cast) => {
   test('the tick goes from accepted to where it rests to read', async () => {
     const { mei, tom } = cast;
     await tom.presses('Back to chats');
+    await expect(tom.talk(meisName)).toHaveCount(0);
     await mei.says('have you got a minute?');
     await mei.hasTick('have you got a minute?', cast.restsAtToms);
     await expect(tom.page.getByRole('listitem').filter({ hasText: 'have you got a minute?' })).toContainText('1 new message');
@@ -52,8 +53,11 @@ stories('a chat', (cast) => {
     await tom.composer.pressSequentially('I am thinking');
     await expect(mei.page.getByText('writing …', { exact: true })).toBeVisible();
     await mei.presses('Back to chats');
-    await tom.composer.pressSequentially(' about it, slowly', { delay: 250 });
-    await expect(mei.page.getByText('is writing …')).toBeVisible();
+    // It is said while he writes, and a little longer.
+    await Promise.all([
+      tom.composer.pressSequentially(' about it, slowly', { delay: 250 }),
+      expect(mei.page.getByText('is writing …')).toBeVisible(),
+    ]);
     await tom.presses('Send');
     await expect(mei.page.getByRole('listitem').filter({ hasText: 'I am thinking about it, slowly' })).toBeVisible();
   });

@@ -49,8 +49,9 @@ function row(person: Person, host: string): Locator {
   return person.page.getByRole('listitem').filter({ has: person.page.getByText(host, { exact: true }) });
 }
 
-async function agrees(person: Person, title: string, act: string): Promise<void> {
+async function agrees(person: Person, title: string, act: string, said?: string): Promise<void> {
   await person.taps(person.page.getByRole('dialog', { name: title }).getByRole('button', { name: act, exact: true }));
+  if (said !== undefined) await person.reads(said); // first of all: it stands for four seconds
   await expect(person.page.getByRole('dialog')).toHaveCount(0);
 }
 
@@ -69,8 +70,7 @@ test('refused by the owner, a courtyard’s letters come back and so do those to
   await expect(row(mei, there.host)).toContainText('2 people here have friends there');
   await expect(row(mei, there.host)).toContainText('connected now');
   await mei.presses(`Refuse ${there.host}`);
-  await agrees(mei, `Refuse ${there.host}?`, 'Refuse');
-  await mei.reads(`${there.host} is refused.`);
+  await agrees(mei, `Refuse ${there.host}?`, 'Refuse', `${there.host} is refused.`);
   await expect(row(mei, there.host)).toContainText('Refused since');
 
   await tom.opensChatWith(meisName);

@@ -12,6 +12,13 @@ async function goesToProfile(person: Person): Promise<void> {
   await expect(person.page.getByRole('heading', { name: 'Name, picture, words', level: 1 })).toBeVisible();
 }
 
+/** Saved, it leads back to Me; what is said of it may still stand there from the last time. */
+async function saves(person: Person): Promise<void> {
+  await person.presses('Save');
+  await person.reads('Saved. Your friends will see it.');
+  await expect(person.page.getByRole('heading', { name: 'Name, picture, words', level: 1 })).toHaveCount(0);
+}
+
 /** From the open conversation to the page about the other. */
 async function looksAt(person: Person, name: string): Promise<void> {
   await person.opensChatWith(name);
@@ -44,7 +51,7 @@ stories('details', (cast, homeless) => {
     await expect(mei.page.getByRole('listitem').filter({ hasText: '托马斯 Ó S.' })).toContainText(`tomas@${cast.yard.host}`);
     await goesToProfile(tom);
     await tom.writes(tom.field('Name'), tomsName);
-    await tom.presses('Save');
+    await saves(tom);
     await expect(mei.page.getByRole('listitem').filter({ hasText: tomsName })).toBeVisible({ timeout: 40_000 });
   });
 
@@ -52,8 +59,7 @@ stories('details', (cast, homeless) => {
     const { mei, tom } = cast;
     await goesToProfile(tom);
     await tom.chooses(tom.button('Change picture'), { name: 'me.jpg', mimeType: 'image/jpeg', buffer: await photograph(tom.page, 1800, 1200, 5) });
-    await tom.presses('Save');
-    await tom.reads('Saved. Your friends will see it.');
+    await saves(tom);
     await looksAt(mei, tomsName);
     const face = mei.page.getByRole('button', { name: `Picture of ${tomsName}` });
     await expect(face).toBeVisible({ timeout: 40_000 });
@@ -67,7 +73,7 @@ stories('details', (cast, homeless) => {
 
     await goesToProfile(tom);
     await tom.presses('Remove picture');
-    await tom.presses('Save');
+    await saves(tom);
     await expect(face).toHaveCount(0, { timeout: 40_000 });
   });
 
@@ -75,8 +81,7 @@ stories('details', (cast, homeless) => {
     const { tom, yard } = cast;
     await goesToProfile(tom);
     await tom.chooses(tom.button('Change picture'), { name: 'me.jpg', mimeType: 'image/jpeg', buffer: await photograph(tom.page, 400, 400, 7) });
-    await tom.presses('Save');
-    await tom.reads('Saved. Your friends will see it.');
+    await saves(tom);
     const guest = await yard.person(browser);
     await guest.opens(await tom.invites());
     await guest.reads(`${tomsName} asks you in`);
@@ -107,8 +112,7 @@ stories('details', (cast, homeless) => {
     mei.line.cut();
     await goesToProfile(tom);
     await tom.writes(tom.field('A few words about you (optional)'), homeless ? 'Lives in the courtyard.' : 'Lives at home.');
-    await tom.presses('Save');
-    await tom.reads('Saved. Your friends will see it.');
+    await saves(tom);
     mei.line.mend();
     await looksAt(mei, tomsName);
     await expect(mei.page.getByText(homeless ? 'Lives in the courtyard.' : 'Lives at home.')).toBeVisible({ timeout: 45_000 });
@@ -120,8 +124,7 @@ stories('details', (cast, homeless) => {
     const { tom, yard } = cast;
     await goesToProfile(tom);
     await tom.writes(tom.field('Name'), 'Tomás at large');
-    await tom.presses('Save');
-    await tom.reads('Saved. Your friends will see it.');
+    await saves(tom);
     await tom.follows(/^Devices/);
     await tom.follows('Add a device');
     const box = tom.page.getByRole('group', { name: 'Add a device' });
@@ -134,8 +137,7 @@ stories('details', (cast, homeless) => {
     await other.reads('Tomás at large');
     await goesToProfile(other);
     await other.writes(other.field('Name'), tomsName);
-    await other.presses('Save');
-    await other.reads('Saved. Your friends will see it.');
+    await saves(other);
     await tom.leaves();
     await tom.goesTo('Me');
     await expect(tom.page.getByText('Tomás at large')).toHaveCount(0, { timeout: 40_000 });
@@ -206,7 +208,7 @@ test.describe('as one likes it', () => {
     await mei.taps(mei.page.getByRole('radio', { name: 'dark' }));
     await expect.poll(paper).toBe(dark);
     await mei.reloads();
-    expect(await paper()).toBe(dark);
+    await expect.poll(paper).toBe(dark);
     await mei.presses('Back');
     await expect(mei.link(/^Light and dark/)).toContainText('dark');
     await mei.follows(/^Light and dark/);

@@ -190,7 +190,7 @@ for (const homeless of [false, true]) {
       await expect(row(wei, 'Remember me?')).toBeVisible();
       await wei.taps(row(wei, 'Cy').getByRole('button', { name: 'Not now' }));
       // Ten seconds later it is said.
-      await expect(wei.page.getByText(/^Blocked and removed/)).toBeVisible({ timeout: 25_000 });
+      await expect(wei.page.getByText(/^Blocked and removed/)).toBeVisible({ timeout: 60_000 });
       await goesToFriends(cy);
       await expect(cy.page.getByText(/^Blocked and removed/)).toBeVisible({ timeout: 40_000 });
       await expect(cy.page.getByRole('heading', { name: 'Asked, not answered yet' })).toHaveCount(0);
@@ -229,7 +229,7 @@ for (const homeless of [false, true]) {
       await gus.leaves();
       await gus.goesTo('Me');
       const findable = gus.page.getByRole('switch', { name: /Can be found by name/ });
-      await gus.taps(findable);
+      await gus.switches(findable, 'settings');
       await expect(findable).not.toBeChecked();
 
       const answers: Answer[] = [];

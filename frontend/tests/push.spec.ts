@@ -5,6 +5,7 @@
 import { expect, test, type CDPSession, type Page, type Worker } from '@playwright/test';
 import { windowed } from '../playwright.config';
 import { Courtyard, useCourtyard } from './stage/courtyard';
+import { opensPerson, talk } from './stage/friends';
 import { fits, noViolations, picture } from './stage/looks';
 import type { Person } from './stage/person';
 import { mei, tom } from './stage/story';
@@ -115,8 +116,18 @@ let friend: Person;
 test.beforeAll(async ({ browser }) => {
   owner = await yard.person(browser);
   await owner.joins(yard.claim(), mei);
+  await owner.leaves();
+  await owner.goesTo('Me');
+  await owner.follows(/Name, picture, words$/);
+  await owner.writes(owner.field('A few words about you (optional)'), '种柿子。');
+  await owner.presses('Save');
+  await owner.reads('Saved. Your friends will see it.');
   friend = await yard.person(browser);
   await friend.joins(await owner.invites(), tom);
+  // The worker knows people by what they told about themselves: her words come with the name that it shows.
+  await opensPerson(friend, mei);
+  await friend.reads('种柿子。');
+  await talk(owner, mei, friend, tom, 'here');
 });
 
 test('a browser that is not let tells so in words', async () => {
@@ -169,6 +180,8 @@ test('switched on, a letter wakes the browser and shows who wrote', async () => 
 
   // A tap leads to the conversation; having seen it takes the notification away.
   await friend.opensConnected(`${yard.url}/app/#/me`);
+  // A page that does not listen yet would miss where it leads.
+  await expect.poll(() => friend.page.evaluate(() => navigator.serviceWorker.onmessage !== null)).toBe(true);
   await hand.taps(mei);
   await friend.sees('吃了吗？');
   await expect.poll(() => hand.shown()).not.toContain(`${mei}: 3 new messages`);
@@ -179,7 +192,7 @@ test('whatever comes, something is shown', async () => {
   await hand.delivers('no JSON');
   await expect.poll(() => hand.shown()).toContain('Courtyard: New message');
   await hand.delivers(JSON.stringify({ v: 2, kind: 'call', uid: '../../evil', n: -1, to: 'x' }));
-  await expect.poll(() => hand.shown()).toContain('Courtyard: New message');
+  await expect.poll(() => hand.shown()).toContain('Courtyard: Calls you');
 });
 
 test('a page that nobody looks at tells by itself', async () => {
@@ -237,6 +250,7 @@ test('what a browser has dropped is subscribed anew when the app opens', async (
   });
   await friend.opensConnected(`${yard.url}/app/#/me/notifications`);
   await expect(theSwitch(friend)).toBeChecked();
+  await expect.poll(() => friend.page.evaluate(() => localStorage.getItem('test.subscribed'))).not.toBeNull();
   await friend.presses('Send a test');
   await expect.poll(() => vendor.pushes.at(-1)).toContain('"test"');
 });
@@ -313,6 +327,7 @@ test('switched off, and signed out, nothing stays', async () => {
   await expect(theSwitch(friend)).not.toBeChecked();
   await friend.taps(theSwitch(friend));
   await expect(theSwitch(friend)).toBeChecked();
+  await expect(friend.button('Send a test')).toBeVisible(); // the switch goes ahead of what stands
   await friend.leaves();
   await friend.follows('Sign out');
   await friend.presses(/^(?:Sign out and wipe|Lose the account and sign out)$/u);

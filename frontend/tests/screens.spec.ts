@@ -106,6 +106,7 @@ async function talk(other: Person): Promise<void> {
   await phone.writes(phone.composer, 'this was mended');
   await phone.presses('Save');
   await phone.says('gone in a moment');
+  await other.sees('gone in a moment');
   await phone.takesUp('gone in a moment');
   await phone.presses('Delete for everyone');
   await phone.presses('Delete for everyone');

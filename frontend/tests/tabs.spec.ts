@@ -29,10 +29,7 @@ stories('two tabs and no network', (cast) => {
     const { mei, tom, yard } = cast;
     await tom.says('read me without a network');
     await mei.sees('read me without a network');
-    // `ready` would wait for ever on a page that began as /i/…, where the worker has no say.
-    await expect
-      .poll(() => mei.page.evaluate(async () => (await navigator.serviceWorker.getRegistration('/app/'))?.active?.state), { timeout: 60_000 })
-      .toBe('activated');
+    await mei.hasWorker();
     await mei.reloads(); // from here on the worker answers
     await mei.sees('read me without a network');
     mei.line.cut();

@@ -48,7 +48,7 @@ test.beforeAll(async ({ browser }) => {
 test('a call that goes by way of the courtyard is counted, and everybody’s share is the owner’s to see', async () => {
   await mei.leaves();
   await mei.goesTo('Me');
-  await mei.taps(mei.page.getByRole('switch', { name: /^Always through my courtyard/ }));
+  await mei.switches(mei.page.getByRole('switch', { name: /^Always through my courtyard/ }), 'vault');
   await mei.opensChatWith(tomsName);
   await calls(mei, tomsName);
   await tom.presses('Answer');
@@ -56,7 +56,7 @@ test('a call that goes by way of the courtyard is counted, and everybody’s sha
   await mei.presses('Back to the app, keep talking');
   await opensPage(mei);
   // Of Tomás nothing has to go through: it is what goes to and from Mei's end.
-  await expect(row(meisName)).toContainText(/kB of 2\.1 GB · \d+ connections? now · [\d.]+ (?:kB|bytes) a second just now/u);
+  await expect(row(meisName)).toContainText(/(?:kB|MB) of 2\.1 GB · \d+ connections? now · [\d.]+ (?:kB|bytes) a second just now/u);
   await mei.reads(/(?:kB|MB) this month$/u);
   await mei.presses(/^Back to the call/);
   await hangsUp(mei, tom);

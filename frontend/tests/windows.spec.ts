@@ -87,8 +87,7 @@ test.describe('an invitation opened by somebody who is here already', () => {
     await wei.reads('Join as someone else');
     await wei.reads(/private window/);
     await expect(wei.field('Your name, as friends call you')).toHaveCount(0);
-    await wei.presses('Copy link');
-    expect(await wei.page.evaluate(() => navigator.clipboard.readText())).toBe(fromTom);
+    expect(await wei.copied()).toBe(fromTom);
     await wei.presses('Be friends with Tomás');
     await expect(wei.talk('Tomás')).toBeVisible();
     await wei.says('we know each other now');

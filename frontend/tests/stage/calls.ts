@@ -1,7 +1,7 @@
 /** Calls between browsers with Chromium's own pretended camera and microphone: what comes out at the other end is counted by the browser. */
 import { expect, type Locator, type Page } from '@playwright/test';
 import config from '../../playwright.config';
-import type { Person } from './person';
+import { escaped, type Person } from './person';
 
 const { launchOptions } = config.use ?? {};
 
@@ -23,6 +23,10 @@ declare global {
     became: RTCPeerConnectionState[];
     /** what the other side's letters told of its addresses */
     told: string[];
+    /** all that has stood on the glass of the newest call, its name first */
+    stood: string[];
+    /** the newest connection that is for speaking and is not closed; friends who look at their chat have others */
+    speaking(): RTCPeerConnection | undefined;
   }
 }
 
@@ -32,6 +36,17 @@ export async function watched(person: Person): Promise<void> {
     window.connections = [];
     window.became = [];
     window.told = [];
+    window.stood = [];
+    window.speaking = () => window.connections.findLast((each) => each.connectionState !== 'closed' && each.getSenders().length > 0);
+    let glass: Element | undefined;
+    new MutationObserver(() => {
+      const shown = document.querySelector('dialog.call');
+      if (!shown) return;
+      if (shown !== glass) window.stood = [];
+      glass = shown;
+      const words = `${shown.getAttribute('aria-label') ?? ''}: ${shown.textContent}`;
+      if (words !== window.stood.at(-1)) window.stood.push(words);
+    }).observe(document, { subtree: true, childList: true, characterData: true });
     const Before = window.RTCPeerConnection;
     window.RTCPeerConnection = class extends Before {
       constructor(of?: RTCConfiguration) {
@@ -118,6 +133,12 @@ export function incoming(person: Person, name: string): Locator {
 /** The call on the whole glass. */
 export function screen(person: Person, name: string): Locator {
   return person.page.getByRole('dialog', { name: `Call with ${name}` });
+}
+
+/** This stands on the glass of the call, or stood there: why it is over is said for a moment only. */
+export async function stood(person: Person, name: string, words: string): Promise<void> {
+  const all = new RegExp(`^${escaped(`Call with ${name}: `)}.*${escaped(words)}`, 'su');
+  await expect.poll(() => person.page.evaluate(() => window.stood), { timeout: 60_000 }).toContainEqual(expect.stringMatching(all));
 }
 
 /** Lines that calls left in the conversation. */

@@ -59,6 +59,16 @@ export function space(person: Person): Locator {
   return person.page.getByRole('link', { name: /^Space used/ });
 }
 
+/** Goes to Me and looks until the courtyard keeps nothing for them; a page that stands open may show what was. */
+export async function keptNothing(person: Person): Promise<void> {
+  await person.leaves();
+  await person.goesTo('Me');
+  await expect(async () => {
+    await person.reloads();
+    await expect(space(person)).toContainText(/(?<![\d.,])0 bytes of/u, { timeout: 3_000 });
+  }).toPass();
+}
+
 /** Says many things, one after another, as fast as the app takes them: each once the field is empty again. */
 export async function chatters(person: Person, texts: readonly string[]): Promise<void> {
   await person.composer.evaluate(async (field: HTMLTextAreaElement, texts: readonly string[]) => {

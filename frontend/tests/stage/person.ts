@@ -105,6 +105,14 @@ export class Person {
     await this.page.reload();
   }
 
+  /** Waits until the app would open without a network. */
+  async hasWorker(): Promise<void> {
+    // `ready` would wait for ever on a page that began as /i/…, where the worker has no say.
+    await expect
+      .poll(() => this.page.evaluate(async () => (await navigator.serviceWorker.getRegistration('/app/'))?.active?.state), { timeout: 60_000 })
+      .toBe('activated');
+  }
+
   async taps(what: Locator): Promise<void> {
     this.actions += 1;
     await this.#hits(what);
@@ -116,14 +124,27 @@ export class Person {
 
   /** Taps what may go away by itself; tells whether it was there. */
   async tapsIfThere(what: Locator): Promise<boolean> {
-    try {
-      await this.#hits(what, { timeout: 2_000 });
-    } catch (error) {
-      if (await what.isVisible()) throw error;
-      return false;
-    }
-    this.actions += 1;
-    return true;
+    const hit = async (within: { timeout?: number }): Promise<boolean> => {
+      try {
+        await this.#hits(what, within);
+      } catch (error) {
+        if (await what.isVisible()) throw error;
+        return false;
+      }
+      this.actions += 1;
+      return true;
+    };
+    // What is still there after two seconds was only slow.
+    return hit({ timeout: 2_000 }).catch(() => hit({}));
+  }
+
+  /** Turns a switch, and waits until the courtyard has taken it down: in this part of its API, and wherever else it belongs. */
+  async switches(what: Locator, part: 'vault' | 'settings'): Promise<void> {
+    const taken = this.page.waitForResponse((response) => response.url().endsWith(`/api/1/${part}`) && response.request().method() === 'PUT' && response.ok());
+    await this.taps(what);
+    await taken;
+    // It may be used again once all of it is done.
+    await expect(what).toBeEnabled();
   }
 
   async writes(where: Locator, text: string): Promise<void> {
@@ -222,7 +243,7 @@ export class Person {
     await there.waitFor({ timeout: 10_000 }).catch(async () => {
       if (await there.isVisible()) return;
       console.log(`NOTE: a tap came to nothing: ${String(link)}`);
-      await this.taps(link);
+      await this.tapsIfThere(link); // what it led to may have covered it meanwhile
     });
     await expect(there).toBeVisible();
   }
