@@ -334,3 +334,13 @@ test('switched off, and signed out, nothing stays', async () => {
   await expect(friend.field('Your invitation link')).toBeVisible();
   expect(await friend.page.evaluate(() => localStorage.getItem('test.subscribed'))).toBeNull();
 });
+
+test('the page on which one has joined can switch them on', async ({ browser }) => {
+  const guest = await yard.person(browser);
+  await guest.context.grantPermissions(['notifications', 'clipboard-read', 'clipboard-write']);
+  await guest.joins(await owner.invites(), 'Wei');
+  await goesToNotifications(guest);
+  await guest.taps(theSwitch(guest));
+  // It has got as far as the browser's maker, of which there is none here.
+  await expect(guest.page.getByText('Your browser did not reach the service that brings notifications.')).toBeVisible();
+});
