@@ -5,7 +5,7 @@ import { readEnvelope } from '../protocol/envelope';
 import type { Json } from '../protocol/json';
 import type { Agreement } from '../protocol/keys';
 import { isProblem } from '../protocol/problem';
-import { passes } from './failure';
+import { codeOf, passes } from './failure';
 import type { Row } from './inbox';
 import { spread } from './profiles';
 import type { Session } from './session';
@@ -83,7 +83,8 @@ export class Doorway implements ConnectionListener {
     this.#welcome = welcome;
     welcome.catch((error: unknown) => {
       this.#session.shrug(error);
-      if (welcome === this.#welcome) this.#session.connection.bounce();
+      // What only a person can decide is not asked for again and again.
+      if (welcome === this.#welcome && (passes(error) || codeOf(error) === 'internal')) this.#session.connection.bounce();
     });
   }
 

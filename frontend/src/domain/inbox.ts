@@ -148,7 +148,8 @@ export class Inbox {
       return (await this.#around.letters.open(envelope)).event;
     } catch (error) {
       const code = codeOf(error);
-      const later = LATER_CODES.has(code) || (code === 'offline' && this.#around.stuck());
+      // Of one that was put aside, or where nothing else helps, whatever may be otherwise another time says no more than that.
+      const later = LATER_CODES.has(code) || ((why !== undefined || this.#around.stuck()) && passes(error));
       if (later && author !== this.#around.self.id) {
         why?.(code);
         return 'later';

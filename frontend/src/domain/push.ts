@@ -160,6 +160,11 @@ export class Push implements Notifications {
     await Promise.race([again, this.#after(LEAVING)]);
   }
 
+  /** As it is now: it may change while something is waited for. */
+  #hasLeft(): boolean {
+    return this.#gone;
+  }
+
   async #forget(): Promise<void> {
     await this.#session.store.saveSetting(SETTING, undefined);
     await Promise.all([this.#tools.unsubscribe(), this.#tools.badge(0), this.#tools.clear(this.#unread.keys())]);
@@ -235,8 +240,12 @@ export class Push implements Notifications {
       await this.#tools.unsubscribe();
       current = undefined;
     }
-    if (this.#gone) return false;
+    if (this.#hasLeft()) return false;
     current ??= await this.#tools.subscribe(standing.key);
+    if (this.#hasLeft()) {
+      await this.#tools.unsubscribe();
+      return false;
+    }
     if (!current) {
       await this.#save({});
       return false;
@@ -266,7 +275,7 @@ export class Push implements Notifications {
   /** What is not given is as it was said last (the words) or not so any more (the subscription). */
   async #save(now: Partial<Omit<PushSetting, 'origin' | 'uid'>>): Promise<void> {
     const words = now.words ?? (await this.#setting())?.words;
-    if (!words || this.#gone) return; // switched off meanwhile
+    if (!words || this.#hasLeft()) return; // switched off meanwhile
     const { platform, self } = this.#session;
     await this.#session.store.saveSetting(SETTING, { ...now, words, origin: platform.origin, uid: self.id } satisfies PushSetting);
   }

@@ -175,11 +175,7 @@ export class Talks {
       changed: this.#around.changed,
       after: (ms, call) => platform.after(ms, call),
       report: platform.report,
-      closed: (closed) => {
-        this.#views.delete(closed);
-        // What stood in the field may have been sent by another tab.
-        if (!this.#over) this.reloadDrafts().catch(platform.report);
-      },
+      closed: (closed) => this.#views.delete(closed),
     });
     this.#views.add(view);
     await view.start();

@@ -188,7 +188,7 @@ export class Connection {
 
   /** Several in a row could not take what they brought. */
   get stuck(): boolean {
-    return this.#bounces > 2;
+    return this.#bounces > 2 && this.#platform.now() - this.#bounced < FORGOTTEN;
   }
 
   /** What it brought cannot be taken now: it is opened anew after a pause, and brings it again. */

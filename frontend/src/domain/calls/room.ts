@@ -138,7 +138,7 @@ export class Calls implements CallRoom {
     this.#problem = undefined;
     try {
       await this.#mayBe();
-      if (await this.#session.platform.locked(UNDERWAY)) throw new Trouble('call-under-way');
+      if ((await this.#session.platform.locked(UNDERWAY)) && this.#standing === ringing) throw new Trouble('call-under-way');
       const line = await this.#open(ringing.media);
       if (this.#standing?.call !== ringing.call || this.#standing.phase !== 'ringing') {
         line.close();
